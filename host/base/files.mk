@@ -1,0 +1,1 @@
+sb_base_files = base/buf.c base/buf.h base/mem.h

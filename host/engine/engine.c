@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's backend table, settings and memory budget; see engine.h. */
+#include "config.h"
+
+#include "host/engine/job.h"
+#include "host/engine/keyed.h"
+#include "host/store/store.h"
+
+#define MEMORY_SIZE "state.backend.memory.size"
+#define BLOCK_SIZE "state.backend.block.size"
+#define SEGMENT_SIZE "state.backend.segment.size"
+#define COMPACTION_RUNS "state.backend.compaction.runs"
+#define COMPACTION_ENABLED "state.backend.compaction.enabled"
+#define CACHE_SHARDS 16u
+
+/* ---- the budget ---------------------------------------------------------- */
+
+/* The cache gets what nothing else uses. Its limit moves in steps, so that
+   most charges touch only the counter. */
+static void
+engine_balance(engine *e)
+{
+  size_t used = atomic_load_explicit(&e->memory_used, memory_order_relaxed);
+  size_t free_bytes = used < e->memory_limit ? e->memory_limit - used : 0;
+  size_t limit = atomic_load_explicit(&e->cache_limit, memory_order_relaxed);
+
+  if (free_bytes >= limit && free_bytes - limit < e->memory_limit / 32)
+    return;
+  atomic_store_explicit(&e->cache_limit, free_bytes, memory_order_relaxed);
+  cache_set_limit(e->cache, free_bytes);
+}
+
+void
+engine_charge(engine *e, size_t bytes)
+{
+  atomic_fetch_add_explicit(&e->memory_used, bytes, memory_order_relaxed);
+  engine_balance(e);
+}
+
+void
+engine_release(engine *e, size_t bytes)
+{
+  atomic_fetch_sub_explicit(&e->memory_used, bytes, memory_order_relaxed);
+  engine_balance(e);
+}
+
+int
+engine_has_room(engine *e, size_t bytes)
+{
+  size_t used = atomic_load_explicit(&e->memory_used, memory_order_relaxed);
+
+  return used + bytes <= e->memory_limit - e->memory_limit / 16;
+}
+
+size_t
+engine_record_quota(engine *e)
+{
+  uint32_t handles = atomic_load_explicit(&e->handle_count,
+                                          memory_order_relaxed);
+
+  return e->memory_limit / 8 * 5 / (handles == 0 ? 1 : handles);
+}
+
+/* ---- the backend table --------------------------------------------------- */
+
+static job_env
+engine_env(engine *e)
+{
+  job_env env = { e->host, e->store, &e->paths, store_info(e->store)->flags };
+
+  return env;
+}
+
+static void
+engine_free(engine *e)
+{
+  store_close(e->store);
+  cache_free(e->cache);
+  paths_dispose(&e->paths, e->host);
+  mem_free(e->host, e);
+}
+
+static void
+engine_close(sb_backend *base)
+{
+  engine_free((engine *)base);
+}
+
+static sb_status
+engine_probe(sb_backend *base, sb_probe *probe, sb_error *err)
+{
+  engine *e = (engine *)base;
+
+  return store_probe(e->host, e->store, e->paths.base, probe, err);
+}
+
+static sb_status
+engine_open_keyed(sb_backend *base, const sb_keyed_options *options,
+                  sb_keyed **out, sb_error *err)
+{
+  return keyed_open((engine *)base, options, out, err);
+}
+
+static sb_store *
+engine_store(sb_backend *base)
+{
+  return ((engine *)base)->store;
+}
+
+static sb_status
+engine_takeover(sb_backend *base, const sb_takeover_options *options,
+                sb_job **out, sb_error *err)
+{
+  job_env env = engine_env((engine *)base);
+
+  return job_takeover(&env, options, out, err);
+}
+
+static sb_status
+engine_list(sb_backend *base, const char *job, sb_checkpoint_info **out,
+            size_t *count, sb_error *err)
+{
+  job_env env = engine_env((engine *)base);
+
+  return job_list(&env, job, out, count, err);
+}
+
+static void
+engine_list_free(sb_backend *base, sb_checkpoint_info *list, size_t count)
+{
+  job_env env = engine_env((engine *)base);
+
+  job_list_free(&env, list, count);
+}
+
+static sb_status
+engine_checkpoint_open(sb_backend *base, const char *job, uint64_t id,
+                       uint32_t flags, sb_checkpoint **out, sb_error *err)
+{
+  job_env env = engine_env((engine *)base);
+
+  return job_checkpoint_open(&env, job, id, flags, out, err);
+}
+
+static void
+engine_checkpoint_close(sb_backend *base, sb_checkpoint *checkpoint)
+{
+  job_env env = engine_env((engine *)base);
+
+  job_checkpoint_close(&env, checkpoint);
+}
+
+static const sb_backend_ops engine_ops = {
+  .struct_size = sizeof(sb_backend_ops),
+  .abi_version = SB_ABI_VERSION,
+  .close = engine_close,
+  .probe = engine_probe,
+  .open_keyed = engine_open_keyed,
+  .store = engine_store,
+  .takeover = engine_takeover,
+  .job_generation = job_generation,
+  .job_close = job_close,
+  .commit = job_commit,
+  .list = engine_list,
+  .list_free = engine_list_free,
+  .checkpoint_open = engine_checkpoint_open,
+  .checkpoint_close = engine_checkpoint_close,
+  .retain = job_retain,
+  .remove = job_remove,
+  .gc = job_gc,
+};
+
+/* ---- open ---------------------------------------------------------------- */
+
+/* A setting that a host without options leaves 0. */
+static uint64_t
+engine_setting(const sb_host *host, const sb_config *config, const char *key,
+               uint64_t fallback)
+{
+  int64_t value = host->config_int(config, key);
+
+  return value > 0 ? (uint64_t)value : fallback;
+}
+
+static void
+engine_settings(engine *e, const sb_config *config)
+{
+  const sb_host *host = e->host;
+
+  e->memory_limit = engine_setting(host, config, MEMORY_SIZE, 256u << 20);
+  e->block_size = (uint32_t)engine_setting(host, config, BLOCK_SIZE, 4096);
+  e->segment_size = engine_setting(host, config, SEGMENT_SIZE, 64u << 20);
+  e->compaction_runs = (uint32_t)engine_setting(host, config, COMPACTION_RUNS,
+                                                6);
+  if (host->config_string(config, COMPACTION_ENABLED) != NULL &&
+      host->config_int(config, COMPACTION_ENABLED) == 0)
+    e->compaction_runs = 0;
+  /* Tails and buffers of a segment must be small against the budget. */
+  if (e->segment_size > e->memory_limit / 4)
+    e->segment_size = e->memory_limit / 4;
+}
+
+sb_status
+engine_open(const sb_host *host, sb_store *store,
+            const sb_engine_options *options, const sb_config *config,
+            sb_backend **out, sb_error *err)
+{
+  engine *e = mem_zalloc(host, sizeof *e);
+  sb_status status;
+
+  *out = NULL;
+  if (e == NULL) {
+    store_close(store);
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not open the backend: no memory");
+  }
+  e->base.ops = &engine_ops;
+  e->host = host;
+  e->store = store;
+  e->compression = options->compression;
+  e->next_segment = 1;
+  engine_settings(e, config);
+  status = paths_init(&e->paths, host, options, err);
+  if (status != SB_OK)
+    goto fail;
+  e->cache = cache_new(host, CACHE_SHARDS);
+  if (e->cache == NULL) {
+    status = sb_error_set(err, SB_NO_MEMORY,
+                          "could not open the backend: no memory");
+    goto fail;
+  }
+  engine_balance(e);
+  *out = &e->base;
+  return SB_OK;
+fail:
+  engine_free(e);
+  return status;
+}

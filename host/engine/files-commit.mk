@@ -1,0 +1,13 @@
+# What is written once per checkpoint and job.
+sb_commit_files = \
+	engine/change.c \
+	engine/envelope.c engine/envelope.h \
+	engine/gc.c engine/gc.h \
+	engine/head.c engine/head.h \
+	engine/job.c engine/job.h engine/job_state.h \
+	engine/listing.c \
+	engine/manifest.c engine/manifest.h \
+	engine/metadata.c engine/metadata.h \
+	engine/names.c engine/names.h \
+	engine/paths.c engine/paths.h \
+	engine/pin.c engine/pin.h

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The synchronous calls of a keyed handle on one record. The table answers
+ * when it can; else segments do, and what they give is kept as a clean cell.
+ */
+#include "config.h"
+
+#include "host/engine/reader.h"
+
+int
+keyed_expired(keyed *k, uint64_t expires_ms)
+{
+  return expires_ms != 0 && expires_ms <= k->host->clock_ms(k->host);
+}
+
+/* Once the marker is in segments they know it themselves. */
+int
+keyed_is_cleared(keyed *k, const place *p)
+{
+  record marker = p->key;
+  cell *c;
+
+  if (!p->state->subkeyed)
+    return 0;
+  marker.subkey = sb_slice_of(NULL, 0);
+  marker.flags |= RECORD_CLEAR;
+  c = table_find(&p->state->tables[p->table], record_clear_id(p->group_id),
+                 &marker);
+  return c != NULL && c->epoch > (uint32_t)k->clean_epoch;
+}
+
+sb_status
+keyed_peek(keyed *k, const place *p, cell **found)
+{
+  cell *c = table_find(&p->state->tables[p->table], p->id, &p->key);
+  size_t runs;
+
+  *found = NULL;
+  if (c == NULL) {
+    (void)version_runs(k->version, p->key.key_group, &runs);
+    return runs == 0 || keyed_is_cleared(k, p) ? SB_NOT_FOUND : SB_BUSY;
+  }
+  c->referenced = 1;
+  if ((c->flags & CELL_TOMBSTONE) || keyed_expired(k, cell_expires(c)))
+    return SB_NOT_FOUND;
+  *found = c;
+  return SB_OK;
+}
+
+/* The value of a record read from a segment: as a clean cell, else copied. */
+sb_status
+keyed_keep(keyed *k, const place *p, const record *r, sb_slice *value,
+           cell **found, sb_error *err)
+{
+  *found = write_promote(k, p, r->value, r->expires_ms);
+  if (*found != NULL) {
+    *value = sb_slice_of(cell_value(*found), (*found)->value_len);
+    return SB_OK;
+  }
+  buf_clear(&k->scratch);
+  buf_add(&k->scratch, r->value.data, r->value.len);
+  if (k->scratch.status != SB_OK)
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not read a value of %zu bytes: no memory",
+                        r->value.len);
+  *value = sb_slice_of(k->scratch.data, k->scratch.len);
+  return SB_OK;
+}
+
+sb_status
+keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
+           cell **found, sb_error *err)
+{
+  reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, NULL };
+  cache_entry *pin;
+  segment **runs;
+  size_t count;
+  record r;
+  sb_status status = keyed_peek(k, p, found);
+
+  if (status == SB_OK) {
+    keyed_count(&k->counters.record_hits, 1);
+    *value = sb_slice_of(cell_value(*found), (*found)->value_len);
+    *expires_ms = cell_expires(*found);
+  }
+  if (status != SB_BUSY)
+    return status;
+  runs = version_runs(k->version, p->key.key_group, &count);
+  status = reader_lookup(&ctx, runs, count, p, &r, &pin, err);
+  if (status != SB_OK)
+    return status;
+  if (keyed_expired(k, r.expires_ms)) {
+    status = SB_NOT_FOUND;
+  } else {
+    *expires_ms = r.expires_ms;
+    status = keyed_keep(k, p, &r, value, found, err);
+  }
+  cache_unpin(k->engine->cache, pin);
+  return status;
+}
+
+static sb_status
+get_enter(keyed *k, const sb_key *key, place *p, sb_error *err)
+{
+  sb_status status = keyed_enter(k, err);
+
+  if (status == SB_OK && k->async != NULL)
+    status = async_settle(k, key, err);
+  if (status == SB_OK)
+    status = keyed_place(k, key, p, err);
+  return status;
+}
+
+static sb_status
+get_enter_write(keyed *k, const sb_key *key, place *p, sb_error *err)
+{
+  if (k->flags & SB_OPEN_READ_ONLY)
+    return sb_error_set(err, SB_INVALID, "cannot write: the handle was opened "
+                        "read-only");
+  keyed_count(&k->counters.writes, 1);
+  return get_enter(k, key, p, err);
+}
+
+/* Kinds have calls of their own: mixing them would break the record layout. */
+static sb_status
+get_check_kind(const place *p, int list, sb_error *err)
+{
+  if ((p->state->kind == SB_STATE_LIST) == list)
+    return SB_OK;
+  return sb_error_set(err, SB_INVALID, "cannot %s state \"%.*s\": it %s a "
+                      "list", list ? "append to" : "put into or update",
+                      (int)p->state->name.len,
+                      (const char *)p->state->name.data,
+                      list ? "is not" : "is");
+}
+
+static sb_status
+get_check_value(const keyed *k, sb_slice value, sb_error *err)
+{
+  if (value.len <= SB_VALUE_MAX && value.len <= k->engine->memory_limit / 4)
+    return SB_OK;
+  return sb_error_set(err, SB_TOO_LARGE, "cannot store a value of %zu bytes: "
+                      "the limit is %zu, a quarter of the memory budget",
+                      value.len, k->engine->memory_limit / 4);
+}
+
+sb_status
+keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  uint64_t expires_ms;
+  sb_status status;
+  cell *found;
+  place p;
+
+  keyed_count(&k->counters.reads, 1);
+  status = get_enter(k, key, &p, err);
+  if (status != SB_OK)
+    return status;
+  if (p.state->kind == SB_STATE_LIST)
+    return scan_list(k, &p, value, err);
+  return keyed_read(k, &p, value, &expires_ms, &found, err);
+}
+
+sb_status
+keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,
+          uint64_t expires_ms, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  sb_status status;
+  place p;
+
+  status = get_enter_write(k, key, &p, err);
+  if (status == SB_OK)
+    status = get_check_kind(&p, 0, err);
+  if (status == SB_OK)
+    status = get_check_value(k, value, err);
+  if (status != SB_OK)
+    return status;
+  return write_cell(k, &p, value, 0, expires_ms, 0, NULL, err);
+}
+
+sb_status
+keyed_remove(sb_keyed *base, const sb_key *key, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  sb_status status;
+  place p;
+
+  status = get_enter_write(k, key, &p, err);
+  if (status != SB_OK)
+    return status;
+  if (p.state->kind == SB_STATE_LIST)
+    return write_clear(k, &p, err);
+  return write_remove(k, &p, err);
+}
+
+sb_status
+keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
+             uint64_t expires_ms, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  sb_status status;
+  place p;
+
+  status = get_enter_write(k, key, &p, err);
+  if (status == SB_OK)
+    status = get_check_kind(&p, 1, err);
+  if (status == SB_OK)
+    status = get_check_value(k, value, err);
+  if (status != SB_OK)
+    return status;
+  return write_append(k, &p, value, expires_ms, err);
+}
+
+sb_status
+keyed_clear(sb_keyed *base, const sb_key *key, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  sb_status status;
+  place p;
+
+  status = get_enter_write(k, key, &p, err);
+  if (status != SB_OK)
+    return status;
+  return write_clear(k, &p, err);
+}
+
+/* A value that fn may change: where it stands when the cell is of the current
+   epoch, else a copy. */
+static sb_status
+apply_writable(keyed *k, cell *found, sb_slice value, sb_update *u,
+               sb_error *err)
+{
+  u->len = value.len;
+  if (found != NULL && found->epoch == (uint32_t)k->epoch) {
+    u->data = cell_value(found);
+    return SB_OK;
+  }
+  if (value.data != k->scratch.data) {
+    buf_clear(&k->scratch);
+    buf_add(&k->scratch, value.data, value.len);
+  }
+  if (k->scratch.status != SB_OK)
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not update a value of %zu bytes: no memory",
+                        value.len);
+  u->data = k->scratch.data;
+  return SB_OK;
+}
+
+sb_status
+keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
+            cell *found, sb_slice value, uint64_t expires_ms, int exists,
+            sb_error *err)
+{
+  sb_update u;
+  sb_status status = SB_OK;
+
+  memset(&u, 0, sizeof u);
+  u.struct_size = sizeof u;
+  u.exists = (uint32_t)exists;
+  u.expires_ms = expires_ms;
+  if (exists)
+    status = apply_writable(k, found, value, &u, err);
+  if (status == SB_OK) {
+    status = fn(arg, &u);
+    if (status != SB_OK)
+      return sb_error_set(err, status, "the update callback failed: %s",
+                          sb_status_name(status));
+  }
+  if (status != SB_OK)
+    return status;
+  switch (u.action) {
+  case SB_UPDATE_KEEP:
+    return SB_OK;
+  case SB_UPDATE_IN_PLACE:
+    if (!exists)
+      break;
+    if (found != NULL && u.data == cell_value(found) &&
+        u.expires_ms == expires_ms)
+      return SB_OK;
+    return write_cell(k, p, sb_slice_of(u.data, value.len), 0, u.expires_ms,
+                      0, NULL, err);
+  case SB_UPDATE_PUT:
+    status = get_check_value(k, u.replacement, err);
+    if (status != SB_OK)
+      return status;
+    return write_cell(k, p, u.replacement, 0, u.expires_ms, 0, NULL, err);
+  case SB_UPDATE_REMOVE:
+    return write_remove(k, p, err);
+  default:
+    break;
+  }
+  return sb_error_set(err, SB_INVALID, "cannot update: the callback asked for "
+                      "action %u", (unsigned)u.action);
+}
+
+sb_status
+keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn, void *arg,
+             sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  sb_slice value = { NULL, 0 };
+  uint64_t expires_ms = 0;
+  cell *found = NULL;
+  sb_status status;
+  place p;
+
+  keyed_count(&k->counters.reads, 1);
+  status = get_enter_write(k, key, &p, err);
+  if (status == SB_OK)
+    status = get_check_kind(&p, 0, err);
+  if (status != SB_OK)
+    return status;
+  status = keyed_read(k, &p, &value, &expires_ms, &found, err);
+  if (status != SB_OK && status != SB_NOT_FOUND)
+    return status;
+  return keyed_apply(k, &p, fn, arg, found, value, expires_ms,
+                     status == SB_OK, err);
+}

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and closing keyed handles, states, waiting, statistics; see
+   keyed.h. */
+#include "config.h"
+
+#include "host/engine/keyed.h"
+
+#define CHUNK_MIN ((size_t)4 << 10)
+#define CHUNK_MAX ((size_t)256 << 10)
+
+/* ---- lock, waiting, tasks ----------------------------------------------- */
+
+void
+keyed_lock(keyed *k)
+{
+  pthread_mutex_lock(&k->lock);
+}
+
+void
+keyed_unlock(keyed *k)
+{
+  pthread_mutex_unlock(&k->lock);
+}
+
+int
+keyed_stopping(const keyed *k)
+{
+  return atomic_load_explicit(&k->interrupted, memory_order_relaxed) ||
+         atomic_load_explicit(&k->closing, memory_order_relaxed);
+}
+
+void
+keyed_changed(keyed *k)
+{
+  waiter *w;
+
+  atomic_fetch_add_explicit(&k->changes, 1, memory_order_release);
+  for (w = k->waiters; w != NULL; w = w->next)
+    k->host->event_set(k->host, w->event);
+}
+
+sb_status
+keyed_wait(keyed *k, sb_event *event, uint64_t deadline_ns)
+{
+  waiter me = { k->waiters, event }, **at = &k->waiters;
+  sb_status status;
+
+  k->waiters = &me;
+  keyed_unlock(k);
+  status = k->host->event_wait(k->host, event, deadline_ns);
+  keyed_lock(k);
+  while (*at != &me)
+    at = &(*at)->next;
+  *at = me.next;
+  return status;
+}
+
+sb_status
+keyed_task(keyed *k, uint32_t lane, sb_task *task, sb_error *err)
+{
+  sb_status status;
+
+  keyed_lock(k);
+  k->tasks++;
+  keyed_unlock(k);
+  status = k->host->execute(k->host, lane, task, k, err);
+  if (status != SB_OK)
+    keyed_task_done(k);
+  return status;
+}
+
+void
+keyed_task_done(keyed *k)
+{
+  keyed_lock(k);
+  k->tasks--;
+  keyed_changed(k);
+  keyed_unlock(k);
+}
+
+/* ---- start of owner calls ----------------------------------------------- */
+
+/* Flushed epochs: their chunks become evictable. */
+static frozen *
+keyed_take_flushed(keyed *k)
+{
+  frozen *taken = NULL, *f;
+
+  while (k->frozen_first != NULL && k->frozen_first->flushed) {
+    f = k->frozen_first;
+    k->frozen_first = f->next;
+    if (k->frozen_first == NULL)
+      k->frozen_last = NULL;
+    f->next = taken;
+    taken = f;
+    k->frozen_count--;
+    k->clean_epoch = f->epoch;
+  }
+  return taken;
+}
+
+static void
+keyed_clean_chunks(keyed *k, frozen *f)
+{
+  while (f != NULL) {
+    frozen *next = f->next;
+
+    while (f->chunks != NULL) {
+      chunk *c = f->chunks;
+
+      f->chunks = c->next;
+      chunk_list_push(&k->clean, c);
+    }
+    mem_free(k->host, f);
+    f = next;
+  }
+}
+
+sb_status
+keyed_enter_slow(keyed *k, sb_error *err)
+{
+  frozen *flushed;
+
+  if (keyed_stopping(k))
+    return sb_error_set(err, SB_CANCELLED, "the handle of \"%s\" was "
+                        "interrupted", k->operator_id);
+  keyed_lock(k);
+  k->changes_seen = atomic_load_explicit(&k->changes, memory_order_acquire);
+  if (k->version != k->live) {
+    version_unref(k, k->version);
+    k->version = k->live;
+    k->version->refs++;
+  }
+  flushed = keyed_take_flushed(k);
+  keyed_unlock(k);
+  keyed_clean_chunks(k, flushed);
+  return SB_OK;
+}
+
+static void
+keyed_interrupt(sb_keyed *base)
+{
+  keyed *k = (keyed *)base;
+
+  atomic_store(&k->interrupted, 1);
+  keyed_lock(k);
+  keyed_changed(k);
+  keyed_unlock(k);
+  k->host->event_set(k->host, k->event);
+}
+
+/* ---- states -------------------------------------------------------------- */
+
+state *
+keyed_state_find(keyed *k, sb_slice name)
+{
+  size_t i;
+
+  for (i = 0; i < k->state_count; i++)
+    if (slice_equal(k->states[i]->name, name))
+      return k->states[i];
+  return NULL;
+}
+
+state *
+keyed_state_by_id(keyed *k, uint32_t id)
+{
+  size_t i;
+
+  for (i = 0; i < k->state_count; i++)
+    if (k->states[i]->id == id)
+      return k->states[i];
+  return NULL;
+}
+
+static void
+state_free(keyed *k, state *s)
+{
+  uint32_t i, n = k->key_group_last - k->key_group_first + 1;
+  size_t before = k->record_bytes;
+
+  if (s == NULL)
+    return;
+  for (i = 0; s->groups != NULL && i < n; i++) {
+    uint32_t j;
+
+    for (j = 0; s->groups[i].slots != NULL && j <= s->groups[i].mask; j++)
+      if (s->groups[i].slots[j] > TABLE_GONE)
+        group_free(k->host, slot_entry(s->groups[i].slots[j]),
+                   &k->record_bytes);
+    table_free(k->host, &s->groups[i], &k->record_bytes);
+  }
+  for (i = 0; s->tables != NULL && i < n; i++)
+    table_free(k->host, &s->tables[i], &k->record_bytes);
+  engine_release(k->engine, before - k->record_bytes);
+  mem_free(k->host, s->groups);
+  mem_free(k->host, s->tables);
+  mem_free(k->host, (void *)(uintptr_t)s->name.data);
+  mem_free(k->host, (void *)(uintptr_t)s->blob.data);
+  mem_free(k->host, s);
+}
+
+static state *
+state_new(keyed *k, sb_slice name, sb_slice blob, uint32_t kind)
+{
+  uint32_t n = k->key_group_last - k->key_group_first + 1;
+  state *s = mem_zalloc(k->host, sizeof *s);
+
+  if (s == NULL)
+    return NULL;
+  s->kind = kind;
+  s->ordered = kind == SB_STATE_TIMER;
+  s->subkeyed = kind == SB_STATE_LIST || kind == SB_STATE_MAP;
+  s->name.data = mem_dup(k->host, name.data, name.len);
+  s->name.len = name.len;
+  s->blob.data = mem_dup(k->host, blob.data, blob.len);
+  s->blob.len = blob.len;
+  s->tables = mem_zalloc(k->host, n * sizeof *s->tables);
+  if (s->subkeyed)
+    s->groups = mem_zalloc(k->host, n * sizeof *s->groups);
+  if (s->name.data == NULL || s->blob.data == NULL || s->tables == NULL ||
+      (s->subkeyed && s->groups == NULL)) {
+    state_free(k, s);
+    return NULL;
+  }
+  return s;
+}
+
+sb_status
+keyed_state_add(keyed *k, sb_slice name, sb_slice blob, uint32_t kind,
+                uint32_t flags, uint32_t schema_version, state **out,
+                sb_error *err)
+{
+  uint32_t id = XXH32(name.data, name.len, 0);
+  const state *other = keyed_state_by_id(k, id);
+  state *s;
+
+  if (k->state_count == SB_STATES_MAX)
+    return sb_error_set(err, SB_TOO_LARGE, "cannot register state \"%.*s\": "
+                        "%u states are the limit", (int)name.len,
+                        (const char *)name.data, SB_STATES_MAX);
+  if (other != NULL)
+    return sb_error_set(err, SB_EXISTS, "cannot register state \"%.*s\": its "
+                        "name hashes like that of \"%.*s\", choose another",
+                        (int)name.len, (const char *)name.data,
+                        (int)other->name.len, (const char *)other->name.data);
+  s = state_new(k, name, blob, kind);
+  if (s == NULL)
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not register state \"%.*s\": no memory",
+                        (int)name.len, (const char *)name.data);
+  s->id = id;
+  s->flags = flags;
+  s->schema_version = schema_version;
+  keyed_lock(k);
+  s->index = (uint32_t)k->state_count;
+  k->states[k->state_count++] = s;
+  keyed_unlock(k);
+  *out = s;
+  return SB_OK;
+}
+
+static void
+state_fill_info(const state *s, sb_state_info *info)
+{
+  memset(info, 0, sizeof *info);
+  info->struct_size = sizeof *info;
+  info->kind = s->kind;
+  info->flags = s->flags;
+  info->schema_version = s->schema_version;
+  info->id = s->index;
+  info->restored = s->restored;
+  info->name = s->name;
+  info->blob = s->blob;
+}
+
+static sb_status
+state_check(const sb_state_options *o, sb_error *err)
+{
+  int known = o->kind == SB_STATE_VALUE || o->kind == SB_STATE_LIST ||
+              o->kind == SB_STATE_MAP || o->kind == SB_STATE_REDUCING ||
+              o->kind == SB_STATE_AGGREGATING || o->kind == SB_STATE_TIMER;
+
+  if (!known)
+    return sb_error_set(err, SB_INVALID, "cannot register a state of kind %u",
+                        (unsigned)o->kind);
+  if (o->flags & ~SB_STATE_MOSTLY_HIT)
+    return sb_error_set(err, SB_INVALID,
+                        "cannot register a state with flags %#x",
+                        (unsigned)o->flags);
+  if (o->name.len == 0 || o->name.len > SB_STATE_NAME_MAX)
+    return sb_error_set(err, SB_INVALID, "cannot register a state with a name "
+                        "of %zu bytes: 1 to %u are allowed", o->name.len,
+                        SB_STATE_NAME_MAX);
+  return SB_OK;
+}
+
+static sb_status
+keyed_register_state(sb_keyed *base, const sb_state_options *options,
+                     sb_state_info *info, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  sb_status status = keyed_enter(k, err);
+  state *s;
+
+  if (status == SB_OK)
+    status = state_check(options, err);
+  if (status != SB_OK)
+    return status;
+  s = keyed_state_find(k, options->name);
+  if (s != NULL && s->kind != options->kind)
+    return sb_error_set(err, SB_MISMATCH, "cannot use state \"%.*s\" as kind "
+                        "%u: it is of kind %u", (int)options->name.len,
+                        (const char *)options->name.data,
+                        (unsigned)options->kind, (unsigned)s->kind);
+  if (s == NULL)
+    status = keyed_state_add(k, options->name, options->blob, options->kind,
+                             options->flags, options->schema_version, &s, err);
+  if (status != SB_OK)
+    return status;
+  state_fill_info(s, info);
+  if (!s->registered && s->restored) {
+    /* From now on what the caller writes is of his schema. */
+    keyed_lock(k);
+    s->flags = options->flags;
+    s->schema_version = options->schema_version;
+    keyed_unlock(k);
+  }
+  s->registered = 1;
+  return SB_OK;
+}
+
+/* ---- places -------------------------------------------------------------- */
+
+static void
+place_ids(place *p)
+{
+  uint64_t key_hash = record_hash(p->key.key);
+
+  p->key.hash = p->state->ordered ? 0 : key_hash;
+  p->group_id = record_group_id(p->state->id, p->key.ns, key_hash);
+  p->id = record_id(p->group_id, p->key.subkey);
+}
+
+static sb_status
+place_check(const keyed *k, const sb_key *key, const state *s, sb_error *err)
+{
+  if (key->key_group < k->key_group_first ||
+      key->key_group > k->key_group_last)
+    return sb_error_set(err, SB_INVALID, "key group %u is not in this "
+                        "handle's range %u to %u", (unsigned)key->key_group,
+                        (unsigned)k->key_group_first,
+                        (unsigned)k->key_group_last);
+  if (key->key.len > SB_KEY_MAX || key->ns.len > SB_NAMESPACE_MAX ||
+      key->subkey.len > SB_SUBKEY_MAX)
+    return sb_error_set(err, SB_TOO_LARGE, "a key of %zu, namespace of %zu "
+                        "and subkey of %zu bytes: the limit is %u each",
+                        key->key.len, key->ns.len, key->subkey.len,
+                        SB_KEY_MAX);
+  if (key->subkey.len != 0 && s->kind != SB_STATE_MAP)
+    return sb_error_set(err, SB_INVALID, "state \"%.*s\" is no map, it has no "
+                        "subkeys", (int)s->name.len,
+                        (const char *)s->name.data);
+  if (s->ordered && key->ns.len != 0)
+    return sb_error_set(err, SB_INVALID, "timer state \"%.*s\" has no "
+                        "namespaces", (int)s->name.len,
+                        (const char *)s->name.data);
+  return SB_OK;
+}
+
+sb_status
+keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err)
+{
+  sb_status status;
+
+  if (key->state >= k->state_count)
+    return sb_error_set(err, SB_INVALID, "there is no state %u",
+                        (unsigned)key->state);
+  p->state = k->states[key->state];
+  status = place_check(k, key, p->state, err);
+  if (status != SB_OK)
+    return status;
+  p->table = key->key_group - k->key_group_first;
+  p->key.state = p->state->id;
+  p->key.key_group = (uint16_t)key->key_group;
+  p->key.flags = p->state->ordered ? RECORD_ORDERED : 0;
+  p->key.key = key->key;
+  p->key.ns = key->ns;
+  p->key.subkey = key->subkey;
+  p->key.value = sb_slice_of(NULL, 0);
+  p->key.expires_ms = 0;
+  place_ids(p);
+  return SB_OK;
+}
+
+void
+keyed_place_record(keyed *k, state *s, const record *r, place *p)
+{
+  p->state = s;
+  p->table = r->key_group - k->key_group_first;
+  p->key = *r;
+  p->key.flags = s->ordered ? RECORD_ORDERED : 0;
+  place_ids(p);
+}
+
+/* ---- statistics ---------------------------------------------------------- */
+
+static void
+stats_segments(keyed *k, sb_keyed_stats *stats)
+{
+  const segment *last = NULL;
+  size_t i;
+
+  keyed_lock(k);
+  for (i = 0; i < k->live->count; i++) {
+    const segment *s = k->live->views[i].segment;
+
+    if (s == last)
+      continue;
+    last = s;
+    stats->segments++;
+    stats->segment_bytes += s->info.size;
+  }
+  keyed_unlock(k);
+}
+
+static sb_status
+keyed_get_stats(sb_keyed *base, sb_keyed_stats *stats)
+{
+  keyed *k = (keyed *)base;
+
+  memset(stats, 0, sizeof *stats);
+  stats->struct_size = sizeof *stats;
+  stats->reads = atomic_load(&k->counters.reads);
+  stats->writes = atomic_load(&k->counters.writes);
+  stats->record_hits = atomic_load(&k->counters.record_hits);
+  stats->record_bytes = atomic_load(&k->counters.record_bytes);
+  stats->dirty_bytes = atomic_load(&k->counters.dirty_bytes) +
+                       atomic_load(&k->frozen_bytes);
+  stats->evicted_bytes = atomic_load(&k->counters.evicted_bytes);
+  stats->stalls = atomic_load(&k->counters.stalls);
+  stats->stall_ns = atomic_load(&k->counters.stall_ns);
+  stats->cold_reads = atomic_load(&k->cold_reads);
+  stats->snapshots = atomic_load(&k->snapshot_count);
+  stats->early_flushes = atomic_load(&k->early_flushes);
+  stats->compactions = atomic_load(&k->compactions);
+  stats->flushed_bytes = atomic_load(&k->flushed_raw);
+  stats->compacted_bytes = atomic_load(&k->compacted_raw);
+  stats->memory_used = atomic_load(&k->engine->memory_used) +
+                       cache_used(k->engine->cache);
+  stats->memory_limit = k->engine->memory_limit;
+  cache_stats(k->engine->cache, &stats->block_hits, &stats->block_misses);
+  stats_segments(k, stats);
+  return SB_OK;
+}
+
+/* ---- open and close ------------------------------------------------------ */
+
+static void
+keyed_free_chunks(keyed *k, chunk *c)
+{
+  while (c != NULL) {
+    chunk *next = c->next;
+
+    engine_release(k->engine, c->size);
+    k->record_bytes -= c->size;
+    chunk_free(k->host, c);
+    c = next;
+  }
+}
+
+static void
+keyed_free_records(keyed *k)
+{
+  keyed_free_chunks(k, k->dirty);
+  keyed_free_chunks(k, k->clean_open);
+  keyed_free_chunks(k, k->clean.first);
+  while (k->frozen_first != NULL) {
+    frozen *f = k->frozen_first;
+
+    k->frozen_first = f->next;
+    keyed_free_chunks(k, f->chunks);
+    mem_free(k->host, f);
+  }
+}
+
+/* Forgets dropped names. Objects that no manifest ever named go from the store
+   too: nobody else knows them. */
+static void
+keyed_free_dropped(keyed *k)
+{
+  while (k->dropped != NULL) {
+    dropped_name *d = k->dropped;
+
+    k->dropped = d->next;
+    mem_free(k->host, d->name);
+    mem_free(k->host, d);
+  }
+}
+
+static void
+keyed_free(keyed *k)
+{
+  size_t i;
+
+  if (k == NULL)
+    return;
+  async_free(k);
+  keyed_free_records(k);
+  for (i = 0; i < k->state_count; i++)
+    state_free(k, k->states[i]);
+  mem_free(k->host, k->states);
+  keyed_lock(k);
+  version_unref(k, k->version);
+  version_unref(k, k->live);
+  keyed_unlock(k);
+  keyed_free_dropped(k);
+  buf_dispose(&k->scratch);
+  buf_dispose(&k->list);
+  buf_dispose(&k->lent);
+  if (k->event != NULL)
+    k->host->event_free(k->host, k->event);
+  mem_free(k->host, k->job);
+  mem_free(k->host, k->operator_id);
+  pthread_mutex_destroy(&k->lock);
+  atomic_fetch_sub(&k->engine->handle_count, 1);
+  mem_free(k->host, k);
+}
+
+static void
+keyed_close(sb_keyed *base)
+{
+  keyed *k = (keyed *)base;
+
+  atomic_store(&k->closing, 1);
+  keyed_lock(k);
+  keyed_changed(k);
+  while (k->tasks != 0)
+    (void)keyed_wait(k, k->event, SB_NO_DEADLINE);
+  keyed_unlock(k);
+  keyed_free(k);
+}
+
+static const sb_keyed_ops keyed_ops = {
+  .struct_size = sizeof(sb_keyed_ops),
+  .abi_version = SB_ABI_VERSION,
+  .register_state = keyed_register_state,
+  .get = keyed_get,
+  .put = keyed_put,
+  .remove = keyed_remove,
+  .append = keyed_append,
+  .update = keyed_update,
+  .clear = keyed_clear,
+  .remove_range = scan_remove_range,
+  .scan_open = scan_open,
+  .scan_next = scan_next,
+  .scan_update = scan_update,
+  .scan_remove = scan_remove,
+  .scan_close = scan_close,
+  .submit = async_submit,
+  .poll = async_poll,
+  .view_open = view_open,
+  .view_get = view_get,
+  .view_close = view_close,
+  .snapshot_begin = snapshot_begin,
+  .snapshot_run = snapshot_run,
+  .snapshot_cancel = snapshot_cancel,
+  .snapshot_free = snapshot_free,
+  .notify = snapshot_notify,
+  .interrupt = keyed_interrupt,
+  .stats = keyed_get_stats,
+  .close = keyed_close,
+};
+
+static size_t
+keyed_chunk_size(const engine *e)
+{
+  size_t size = CHUNK_MIN;
+
+  while (size < CHUNK_MAX && size * 512 <= e->memory_limit)
+    size *= 2;
+  return size;
+}
+
+static keyed *
+keyed_new(engine *e, const sb_keyed_options *o)
+{
+  keyed *k = mem_zalloc(e->host, sizeof *k);
+
+  if (k == NULL)
+    return NULL;
+  k->base.ops = &keyed_ops;
+  k->engine = e;
+  k->host = e->host;
+  k->flags = o->flags;
+  k->subtask = o->subtask;
+  k->key_group_count = o->key_group_count;
+  k->key_group_first = o->key_group_first;
+  k->key_group_last = o->key_group_last;
+  k->generation = o->generation;
+  k->wake = o->wake;
+  k->wake_arg = o->wake_arg;
+  k->epoch = 1;
+  k->list_sequence = 1;
+  k->next_sequence = 1;
+  k->chunk_size = keyed_chunk_size(e);
+  buf_init(&k->scratch, e->host, (size_t)SB_VALUE_MAX + 65536);
+  buf_init(&k->list, e->host, (size_t)SB_VALUE_MAX + 65536);
+  buf_init(&k->lent, e->host, (size_t)SB_VALUE_MAX + 65536);
+  pthread_mutex_init(&k->lock, NULL);
+  atomic_fetch_add(&e->handle_count, 1);
+  k->job = mem_strdup(e->host, o->job == NULL ? "" : o->job);
+  k->operator_id = mem_strdup(e->host,
+                              o->operator_id == NULL ? "" : o->operator_id);
+  k->states = mem_alloc(e->host, SB_STATES_MAX * sizeof *k->states);
+  k->event = e->host->event_new(e->host);
+  if (k->job == NULL || k->operator_id == NULL || k->states == NULL ||
+      k->event == NULL || version_set(k, NULL, 0) != SB_OK) {
+    keyed_free(k);
+    return NULL;
+  }
+  k->version = k->live;
+  k->version->refs++;
+  return k;
+}
+
+static sb_status
+keyed_check(const sb_keyed_options *o, sb_error *err)
+{
+  if (o->key_group_count == 0 || o->key_group_count > SB_KEY_GROUPS_MAX ||
+      o->key_group_first > o->key_group_last ||
+      o->key_group_last >= o->key_group_count)
+    return sb_error_set(err, SB_INVALID, "cannot open key groups %u to %u of "
+                        "%u: the count is 1 to %u and the range inside it",
+                        (unsigned)o->key_group_first,
+                        (unsigned)o->key_group_last,
+                        (unsigned)o->key_group_count, SB_KEY_GROUPS_MAX);
+  if (o->flags & ~(SB_OPEN_READ_ONLY | SB_OPEN_HOST_OWNED))
+    return sb_error_set(err, SB_INVALID, "cannot open with flags %#x",
+                        (unsigned)o->flags);
+  return SB_OK;
+}
+
+sb_status
+keyed_open(engine *e, const sb_keyed_options *options, sb_keyed **out,
+           sb_error *err)
+{
+  sb_status status = keyed_check(options, err);
+  keyed *k;
+
+  *out = NULL;
+  if (status != SB_OK)
+    return status;
+  k = keyed_new(e, options);
+  if (k == NULL)
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not open state: no memory");
+  status = restore_parts(k, options, err);
+  if (status == SB_OK)
+    status = keyed_enter_slow(k, err);
+  if (status != SB_OK) {
+    keyed_free(k);
+    return status;
+  }
+  *out = &k->base;
+  return SB_OK;
+}

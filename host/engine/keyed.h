@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A keyed handle's insides, shared by the files of the engine.
+ *
+ * Data flow: writes go to cells in chunks of the current epoch; a freeze
+ * (snapshot, view or memory pressure) closes the epoch; a flush writes frozen
+ * epochs as segments and puts them into a new live version; compaction
+ * replaces segments of the live version.
+ *
+ * Threads: "owner" fields belong to the owner thread. "lock" fields are
+ * guarded by keyed.lock, which is never held while waiting or calling out.
+ * Other threads tell the owner by raising `changes`; it looks at the start of
+ * each call.
+ */
+#ifndef SB_ENGINE_KEYED_H
+#define SB_ENGINE_KEYED_H
+
+#include <pthread.h>
+
+#include "host/base/buf.h"
+#include "host/engine/engine.h"
+#include "host/engine/record.h"
+#include "host/engine/table.h"
+#include "host/engine/version.h"
+
+typedef struct keyed keyed;
+typedef struct async async;
+
+/* A registered or restored state. */
+typedef struct state {
+  sb_slice name, blob; /* host-allocated */
+  uint32_t kind, flags, schema_version;
+  uint32_t id;         /* in segments and manifests: XXH32 of the name */
+  uint32_t index;      /* the public id: position in keyed.states */
+  uint8_t restored, registered;
+  uint8_t ordered;     /* records are RECORD_ORDERED */
+  uint8_t subkeyed;    /* keys have many records: lists and maps */
+  table *tables;       /* owner; one per key group of the handle */
+  table *groups;       /* owner; subkeyed states, else NULL */
+} state;
+
+/* A closed epoch on its way into segments. */
+typedef struct frozen {
+  struct frozen *next;
+  uint64_t epoch;
+  chunk *chunks;
+  size_t bytes;
+  uint64_t cells;
+  int flushed;         /* lock */
+} frozen;
+
+/* Somebody who waits for a change of the handle. */
+typedef struct waiter {
+  struct waiter *next;
+  sb_event *event;
+} waiter;
+
+/* A snapshot or a view: a cut, and what the manifest will name. */
+struct sb_snapshot {
+  struct sb_snapshot *next; /* lock: in keyed.snapshots */
+  keyed *owner;
+  uint64_t epoch;
+  uint64_t checkpoint_id;
+  uint32_t kind;
+  int is_view;
+  atomic_int cancelled;
+  int running;              /* lock */
+  version *base;            /* live when the epoch was closed */
+  segment_view *extra;      /* lock: flushed since for epochs up to `epoch` */
+  size_t extra_count, extra_cap;
+  uint64_t list_sequence;   /* as of begin */
+  sb_event *event;
+  buf manifest;             /* result of the last run */
+  char *manifest_name;
+  sb_object_use *objects;
+  char **object_names;
+  size_t object_count;
+  sb_part part;
+};
+
+/* A name this handle made and no longer needs. */
+typedef struct dropped_name {
+  struct dropped_name *next;
+  char *name;
+  uint64_t listed_in; /* newest checkpoint whose manifest lists it, 0 none */
+  int published;      /* a manifest named it as state */
+} dropped_name;
+
+struct keyed {
+  sb_keyed base; /* must come first */
+  engine *engine;
+  const sb_host *host;
+  char *job, *operator_id;
+  uint32_t flags, subtask;
+  uint32_t key_group_count, key_group_first, key_group_last;
+  uint64_t generation;
+  void (*wake)(void *arg);
+  void *wake_arg;
+
+  atomic_uint_fast64_t changes; /* raised by other threads */
+  atomic_int interrupted, closing;
+
+  /* owner */
+  uint64_t changes_seen;
+  state **states;
+  size_t state_count;
+  uint64_t epoch;          /* the current one; 0 is "clean" */
+  uint64_t list_sequence;  /* next append number */
+  chunk *dirty;            /* of the current epoch, newest first */
+  size_t dirty_bytes;
+  uint64_t dirty_cells;
+  chunk *clean_open;       /* receives records read from segments */
+  chunk_list clean;        /* evictable, oldest first */
+  size_t chunk_size;
+  size_t record_bytes;     /* of all chunks, tables and groups */
+  version *version;        /* pinned; live as of changes_seen */
+  buf scratch;             /* borrowed slices of the last call */
+  buf list;                /* a list that get lent out */
+  buf lent;                /* a caller's value kept across making room */
+  uint32_t frozen_count;   /* closed epochs not yet seen to be flushed */
+  sb_event *event;
+  async *async;            /* batches; made at first use */
+  struct given *given;     /* values lent by poll, until the next call */
+  struct sb_cursor *cursors;
+  uint64_t clean_epoch;    /* all epochs up to it were seen to be flushed */
+
+  pthread_mutex_t lock;
+  /* lock */
+  waiter *waiters;
+  version *live;
+  version *versions;       /* all that are in use, live included */
+  frozen *frozen_first, *frozen_last;
+  uint64_t flushed_epoch;  /* all epochs up to it are in segments */
+  struct sb_snapshot *snapshots;
+  dropped_name *dropped;
+  int flushing, flush_scheduled, compacting;
+  sb_status flush_status;  /* of the last early flush */
+  sb_error flush_error;
+  uint32_t tasks;          /* background tasks not yet ended */
+  uint64_t newest_completed;
+  uint64_t compact_failures;
+
+  /* written by the owner with keyed_count, read by stats */
+  struct {
+    atomic_uint_fast64_t reads, writes, record_hits, evicted_bytes, stalls,
+      stall_ns, record_bytes, dirty_bytes;
+  } counters;
+
+  /* counted by any thread */
+  atomic_uint_fast64_t next_sequence; /* of object names and recency */
+  atomic_uint_fast64_t frozen_bytes;
+  atomic_uint_fast64_t cold_reads, block_hits, block_misses, snapshot_count,
+    early_flushes, compactions, flushed_raw, compacted_raw;
+};
+
+/* keyed.c */
+void keyed_lock(keyed *k);
+void keyed_unlock(keyed *k);
+/* With the lock held: wakes all waiters, tells the owner. */
+void keyed_changed(keyed *k);
+/* With the lock held, which is released meanwhile. */
+sb_status keyed_wait(keyed *k, sb_event *event, uint64_t deadline_ns);
+/* Start of each owner call: absorbs changes; SB_CANCELLED if interrupted. */
+sb_status keyed_enter_slow(keyed *k, sb_error *err);
+int keyed_stopping(const keyed *k);
+/* A background task on a lane; counted in k->tasks. */
+sb_status keyed_task(keyed *k, uint32_t lane, sb_task *task, sb_error *err);
+void keyed_task_done(keyed *k);
+
+/* One thread writes, so no locked instruction is needed. */
+static inline void
+keyed_count(atomic_uint_fast64_t *counter, uint64_t n)
+{
+  atomic_store_explicit(
+    counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+    memory_order_relaxed);
+}
+
+static inline sb_status
+keyed_enter(keyed *k, sb_error *err)
+{
+  if (atomic_load_explicit(&k->changes, memory_order_acquire) ==
+      k->changes_seen)
+    return SB_OK;
+  return keyed_enter_slow(k, err);
+}
+
+/* A key resolved against a handle. */
+typedef struct place {
+  state *state;
+  uint32_t table;     /* index of the key group in the tables */
+  uint64_t group_id, id;
+  record key;         /* as in segments; value unset */
+} place;
+
+sb_status keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err);
+void keyed_place_record(keyed *k, state *s, const record *r, place *p);
+
+/* write.c: cells and memory pressure */
+sb_status write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
+                     uint64_t expires_ms, size_t slack, cell **out,
+                     sb_error *err);
+sb_status write_remove(keyed *k, const place *p, sb_error *err);
+sb_status write_append(keyed *k, place *p, sb_slice value,
+                       uint64_t expires_ms, sb_error *err);
+sb_status write_clear(keyed *k, const place *p, sb_error *err);
+/* Keeps a record read from segments; failing to is no error. NULL if not. */
+cell *write_promote(keyed *k, const place *p, sb_slice value,
+                    uint64_t expires_ms);
+/* 1 if something older than the table may hold records of this key group. */
+int write_may_be_older(keyed *k, uint32_t key_group);
+
+/* evict.c: room in the budget */
+/* Room for a cell of `bytes` in the current epoch's open chunk; may freeze,
+   flush, evict and wait: look cells up again afterwards. */
+sb_status evict_make_room(keyed *k, size_t bytes, sb_error *err);
+/* Room in the clean chunk without waiting; 0 if there is none. */
+int evict_clean_room(keyed *k, size_t bytes);
+/* A grouped cell leaves the table: its group may go. */
+void evict_leave_group(keyed *k, cell *c);
+
+/* freeze.c: closing epochs */
+/* Closes the current epoch. `snapshot` is linked in, or NULL. */
+sb_status freeze_epoch(keyed *k, struct sb_snapshot *snapshot, sb_error *err);
+
+/* flush.c */
+/* Brings all epochs up to `epoch` into segments; any thread. `cancelled` may
+   be NULL. `event` is the caller's. */
+sb_status flush_until(keyed *k, uint64_t epoch, sb_event *event,
+                      atomic_int *cancelled, sb_error *err);
+sb_status flush_schedule(keyed *k, sb_error *err);
+
+/* output.c: writing segments to the store */
+typedef struct output output;
+typedef struct output_options {
+  uint64_t epoch_min, epoch_max;
+  uint64_t size_max;
+  uint32_t priority;
+  int fill_cache;
+  atomic_int *cancelled;  /* may be NULL */
+} output_options;
+sb_status output_new(keyed *k, const output_options *options, output **out,
+                     sb_error *err);
+sb_status output_add(output *o, const record *r, int no_filter, sb_error *err);
+/* Takes the segments, one reference each, in key order. */
+sb_status output_finish(output *o, segment ***out, size_t *count,
+                        sb_error *err);
+void output_free(output *o); /* aborts what is not finished */
+uint64_t output_raw_bytes(const output *o);
+
+/* live.c: changes of the live version, all with the lock held */
+/* Puts new segments in front. */
+sb_status version_add(keyed *k, segment *const *segments, size_t count);
+/* Replaces what `inputs` hold of key groups first..last by `outputs`. */
+sb_status version_replace(keyed *k, segment *const *inputs,
+                          size_t input_count, uint32_t first, uint32_t last,
+                          segment *const *outputs, size_t output_count);
+sb_status version_set(keyed *k, const segment_view *views, size_t count);
+void version_unref(keyed *k, version *v);
+void version_unref_segment(keyed *k, segment *s);
+
+/* compact.c */
+void compact_schedule(keyed *k);
+/* The most runs over any key group. */
+size_t compact_depth(const version *v, uint32_t key_groups);
+/* Back-pressure: the owner waits while compaction is far behind. */
+void compact_throttle(keyed *k);
+
+/* snapshot.c */
+sb_status snapshot_begin(sb_keyed *base, const sb_snapshot_options *options,
+                         sb_snapshot **out, sb_error *err);
+sb_status snapshot_run(sb_keyed *base, sb_snapshot *s, const sb_part **part,
+                       sb_error *err);
+void snapshot_cancel(sb_keyed *base, sb_snapshot *s);
+void snapshot_free(sb_keyed *base, sb_snapshot *s);
+sb_status snapshot_notify(sb_keyed *base, uint32_t what, uint64_t id,
+                          sb_error *err);
+/* Waits for a run under way, then takes the cut out of the handle. */
+void snapshot_unpin(keyed *k, sb_snapshot *s);
+/* With the lock held: a segment was flushed for epochs up to epoch_max. */
+sb_status snapshot_take_segments(keyed *k, segment **segments, size_t count,
+                                 uint64_t epoch_max);
+
+/* view.c */
+sb_status view_open(sb_keyed *base, sb_view **out, sb_error *err);
+sb_status view_get(sb_view *view, const sb_key *key, void *buffer,
+                   size_t buffer_size, size_t *size, sb_error *err);
+void view_close(sb_view *view);
+
+/* scan.c */
+sb_status scan_open(sb_keyed *base, const sb_scan_options *options,
+                    sb_cursor **out, sb_error *err);
+sb_status scan_next(sb_keyed *base, sb_cursor *cursor, sb_row *row,
+                    sb_error *err);
+sb_status scan_update(sb_keyed *base, sb_cursor *cursor, sb_slice value,
+                      uint64_t expires_ms, sb_error *err);
+sb_status scan_remove(sb_keyed *base, sb_cursor *cursor, sb_error *err);
+void scan_close(sb_keyed *base, sb_cursor *cursor);
+/* The whole list of a key into k->scratch, elements with their lengths. */
+sb_status scan_list(keyed *k, const place *p, sb_slice *value, sb_error *err);
+sb_status scan_remove_range(sb_keyed *base, const sb_scan_options *range,
+                            sb_error *err);
+
+/* async.c */
+sb_status async_submit(sb_keyed *base, sb_op *const *ops, size_t count,
+                       sb_error *err);
+sb_status async_poll(sb_keyed *base, sb_op **done, size_t max, size_t *count,
+                     uint64_t deadline_ns, sb_error *err);
+/* Lets everything pending on a key finish before a synchronous call. */
+sb_status async_settle(keyed *k, const sb_key *key, sb_error *err);
+void async_free(keyed *k);
+void async_free_given(keyed *k);
+
+/* get.c: one record from memory or segments */
+int keyed_expired(keyed *k, uint64_t expires_ms);
+/* SB_NOT_FOUND if there is none. The value is borrowed: from the table, or in
+   k->scratch. *found is its cell, or NULL. */
+sb_status keyed_read(keyed *k, const place *p, sb_slice *value,
+                     uint64_t *expires_ms, cell **found, sb_error *err);
+/* Keeps the value of a record read from a segment as a clean cell, or copies
+   it to k->scratch. */
+sb_status keyed_keep(keyed *k, const place *p, const record *r,
+                     sb_slice *value, cell **found, sb_error *err);
+/* Does a clear marker that is not yet in segments hide all of the key that the
+   table does not have? */
+int keyed_is_cleared(keyed *k, const place *p);
+/* Is the answer in memory? SB_OK, SB_NOT_FOUND, or SB_BUSY: ask segments. */
+sb_status keyed_peek(keyed *k, const place *p, cell **found);
+sb_status keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value,
+                    sb_error *err);
+sb_status keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,
+                    uint64_t expires_ms, sb_error *err);
+sb_status keyed_remove(sb_keyed *base, const sb_key *key, sb_error *err);
+sb_status keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
+                       uint64_t expires_ms, sb_error *err);
+sb_status keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn,
+                       void *arg, sb_error *err);
+sb_status keyed_clear(sb_keyed *base, const sb_key *key, sb_error *err);
+/* After the value for fn has been read. `pinned` NULL: `value` was copied. */
+sb_status keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
+                      cell *found, sb_slice value, uint64_t expires_ms,
+                      int exists, sb_error *err);
+
+/* restore.c */
+sb_status restore_parts(keyed *k, const sb_keyed_options *options,
+                        sb_error *err);
+state *keyed_state_find(keyed *k, sb_slice name);
+sb_status keyed_state_add(keyed *k, sb_slice name, sb_slice blob,
+                          uint32_t kind, uint32_t flags,
+                          uint32_t schema_version, state **out, sb_error *err);
+state *keyed_state_by_id(keyed *k, uint32_t id);
+sb_status keyed_open(engine *e, const sb_keyed_options *options,
+                     sb_keyed **out, sb_error *err);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sorts the cells of a flush into the order of segments, newest epoch first
+   among equals. In place, without memory of its own. */
+#ifndef SB_ENGINE_SORT_H
+#define SB_ENGINE_SORT_H
+
+#include "host/engine/keyed.h"
+
+typedef struct sort_entry {
+  uint64_t prefix; /* orders most entries without touching the cell */
+  cell *cell;
+} sort_entry;
+
+void sort_cells(keyed *k, sort_entry *entries, size_t count);
+
+#endif

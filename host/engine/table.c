@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cells, chunks, tables and groups; see table.h. */
+#include "config.h"
+
+#include "host/base/buf.h"
+#include "host/engine/table.h"
+
+#define TABLE_MIN 8u
+
+uint64_t
+cell_expires(const cell *c)
+{
+  return (c->flags & CELL_EXPIRES) ? load_u64(c->data) : 0;
+}
+
+void
+cell_record(const cell *c, uint32_t state_id, int ordered, record *out)
+{
+  const uint8_t *p = cell_key(c);
+
+  out->state = state_id;
+  out->key_group = c->key_group;
+  out->flags = c->flags & (CELL_TOMBSTONE | CELL_CLEAR);
+  if (ordered)
+    out->flags |= RECORD_ORDERED;
+  out->key = sb_slice_of(p, c->key_len);
+  out->ns = sb_slice_of(p + c->key_len, c->ns_len);
+  out->subkey = sb_slice_of(p + c->key_len + c->ns_len, c->subkey_len);
+  out->value = sb_slice_of(cell_value(c), c->value_len);
+  out->hash = ordered ? 0 : record_hash(out->key);
+  out->expires_ms = cell_expires(c);
+}
+
+int
+cell_matches(const cell *c, const record *r)
+{
+  const uint8_t *p = cell_key(c);
+
+  return c->key_len == r->key.len && c->ns_len == r->ns.len &&
+         c->subkey_len == r->subkey.len &&
+         (c->flags & CELL_CLEAR) == (r->flags & RECORD_CLEAR) &&
+         (r->key.len == 0 || memcmp(p, r->key.data, r->key.len) == 0) &&
+         (r->ns.len == 0 ||
+          memcmp(p + c->key_len, r->ns.data, r->ns.len) == 0) &&
+         (r->subkey.len == 0 ||
+          memcmp(p + c->key_len + c->ns_len, r->subkey.data,
+                 r->subkey.len) == 0);
+}
+
+static uint64_t
+table_pack(uint64_t id, const void *entry)
+{
+  return (id & 0xFFFF000000000000ull) | (uint64_t)(uintptr_t)entry;
+}
+
+static uint64_t
+entry_id(const void *entry)
+{
+  return *(const uint64_t *)entry;
+}
+
+cell *
+table_find(const table *t, uint64_t id, const record *r)
+{
+  uint32_t i;
+
+  if (t->slots == NULL)
+    return NULL;
+  for (i = (uint32_t)id & t->mask;; i = (i + 1) & t->mask) {
+    uint64_t slot = t->slots[i];
+    cell *c;
+
+    if (slot == 0)
+      return NULL;
+    if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE)
+      continue;
+    c = slot_entry(slot);
+    if (c->id == id && cell_matches(c, r))
+      return c;
+  }
+}
+
+static int
+cell_same_key(const cell *c, const record *r)
+{
+  const uint8_t *p = cell_key(c);
+
+  return c->key_len == r->key.len && c->ns_len == r->ns.len &&
+         (r->key.len == 0 || memcmp(p, r->key.data, r->key.len) == 0) &&
+         (r->ns.len == 0 ||
+          memcmp(p + c->key_len, r->ns.data, r->ns.len) == 0);
+}
+
+int
+table_each(const table *t, uint64_t id, const record *r, table_cell_fn *fn,
+           void *arg)
+{
+  uint32_t i;
+  int stop;
+
+  if (t->slots == NULL)
+    return 0;
+  for (i = (uint32_t)id & t->mask; t->slots[i] != 0; i = (i + 1) & t->mask) {
+    uint64_t slot = t->slots[i];
+    cell *c;
+
+    if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE)
+      continue;
+    c = slot_entry(slot);
+    if (c->id != id || !cell_same_key(c, r))
+      continue;
+    stop = fn(arg, c);
+    if (stop != 0)
+      return stop;
+  }
+  return 0;
+}
+
+uint64_t
+group_check(const record *key)
+{
+  uint64_t h = XXH64(key->key.data, key->key.len, 0x5bd1e995u);
+
+  return key->ns.len == 0 ? h : XXH64(key->ns.data, key->ns.len, h);
+}
+
+group *
+group_find(const table *t, uint64_t id, uint64_t check)
+{
+  uint32_t i;
+
+  if (t->slots == NULL)
+    return NULL;
+  for (i = (uint32_t)id & t->mask;; i = (i + 1) & t->mask) {
+    uint64_t slot = t->slots[i];
+    group *g;
+
+    if (slot == 0)
+      return NULL;
+    if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE)
+      continue;
+    g = slot_entry(slot);
+    if (g->id == id && g->check == check)
+      return g;
+  }
+}
+
+uint64_t *
+table_slot(const table *t, uint64_t id, const void *entry)
+{
+  uint64_t want = table_pack(id, entry);
+  uint32_t i;
+
+  if (t->slots == NULL)
+    return NULL;
+  for (i = (uint32_t)id & t->mask; t->slots[i] != 0; i = (i + 1) & t->mask)
+    if (t->slots[i] == want)
+      return &t->slots[i];
+  return NULL;
+}
+
+static sb_status
+table_rehash(const sb_host *host, table *t, uint32_t cap, size_t *charged)
+{
+  uint64_t *old = t->slots, *slots = mem_zalloc(host, cap * sizeof *slots);
+  uint32_t i, old_cap = old == NULL ? 0 : t->mask + 1;
+
+  if (slots == NULL)
+    return SB_NO_MEMORY;
+  *charged += cap * sizeof *slots;
+  t->slots = slots;
+  t->mask = cap - 1;
+  t->used = t->live = 0;
+  for (i = 0; i < old_cap; i++)
+    if (old[i] > TABLE_GONE)
+      table_insert(t, entry_id(slot_entry(old[i])), slot_entry(old[i]));
+  if (old != NULL)
+    *charged -= old_cap * sizeof *old;
+  mem_free(host, old);
+  return SB_OK;
+}
+
+sb_status
+table_reserve(const sb_host *host, table *t, size_t *charged)
+{
+  uint32_t cap = t->slots == NULL ? 0 : t->mask + 1;
+
+  if (cap != 0 && (t->used + 1) * 4u <= cap * 3u)
+    return SB_OK;
+  if (cap == 0)
+    cap = TABLE_MIN;
+  else if (t->live * 2u >= cap)
+    cap *= 2;
+  return table_rehash(host, t, cap, charged);
+}
+
+void
+table_insert(table *t, uint64_t id, void *entry)
+{
+  uint32_t i = (uint32_t)id & t->mask;
+
+  while (t->slots[i] > TABLE_GONE)
+    i = (i + 1) & t->mask;
+  if (t->slots[i] == 0)
+    t->used++;
+  t->slots[i] = table_pack(id, entry);
+  t->live++;
+}
+
+void
+table_remove(table *t, uint64_t *slot)
+{
+  uint32_t next = ((uint32_t)(slot - t->slots) + 1) & t->mask;
+
+  t->live--;
+  if (t->slots[next] == 0) {
+    *slot = 0;
+    t->used--;
+  } else {
+    *slot = TABLE_GONE;
+  }
+}
+
+void
+table_free(const sb_host *host, table *t, size_t *charged)
+{
+  if (t->slots != NULL)
+    *charged -= ((size_t)t->mask + 1) * sizeof *t->slots;
+  mem_free(host, t->slots);
+  memset(t, 0, sizeof *t);
+}
+
+group *
+group_new(const sb_host *host, uint64_t id, uint64_t check, size_t *charged)
+{
+  group *g = mem_zalloc(host, sizeof *g);
+
+  if (g == NULL)
+    return NULL;
+  g->id = id;
+  g->check = check;
+  *charged += sizeof *g;
+  return g;
+}
+
+sb_status
+group_add(const sb_host *host, group *g, uint64_t member, size_t *charged)
+{
+  uint64_t *members;
+  uint32_t cap = g->cap == 0 ? 4 : g->cap * 2;
+
+  if (g->count < g->cap) {
+    g->members[g->count++] = member;
+    return SB_OK;
+  }
+  members = mem_realloc(host, g->members, cap * sizeof *members);
+  if (members == NULL)
+    return SB_NO_MEMORY;
+  *charged += (cap - g->cap) * sizeof *members;
+  g->members = members;
+  g->cap = cap;
+  g->members[g->count++] = member;
+  return SB_OK;
+}
+
+void
+group_free(const sb_host *host, group *g, size_t *charged)
+{
+  *charged -= sizeof *g + g->cap * sizeof *g->members;
+  mem_free(host, g->members);
+  mem_free(host, g);
+}
+
+chunk *
+chunk_new(const sb_host *host, size_t size)
+{
+  chunk *c = mem_alloc(host, sizeof *c);
+
+  if (c == NULL)
+    return NULL;
+  memset(c, 0, sizeof *c);
+  c->data = mem_alloc(host, size);
+  if (c->data == NULL) {
+    mem_free(host, c);
+    return NULL;
+  }
+  c->size = size;
+  return c;
+}
+
+void
+chunk_free(const sb_host *host, chunk *c)
+{
+  mem_free(host, c->data);
+  mem_free(host, c);
+}
+
+void
+chunk_list_push(chunk_list *list, chunk *c)
+{
+  c->next = NULL;
+  if (list->last == NULL)
+    list->first = c;
+  else
+    list->last->next = c;
+  list->last = c;
+  list->bytes += c->size;
+}
+
+chunk *
+chunk_list_pop(chunk_list *list)
+{
+  chunk *c = list->first;
+
+  if (c == NULL)
+    return NULL;
+  list->first = c->next;
+  if (list->first == NULL)
+    list->last = NULL;
+  list->bytes -= c->size;
+  c->next = NULL;
+  return c;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The record table's parts: cells (records in memory), chunks (the memory
+ * cells live in), tables (open-addressing hash from record id to cell) and
+ * groups (the cells of one key with subkeys).
+ *
+ * A cell never moves. A chunk holds cells of one epoch; epoch 0 is clean.
+ */
+#ifndef SB_ENGINE_TABLE_H
+#define SB_ENGINE_TABLE_H
+
+#include "host/base/mem.h"
+#include "host/engine/record.h"
+
+#define CELL_TOMBSTONE 1u
+#define CELL_CLEAR 2u
+#define CELL_DEAD 8u     /* superseded within its own epoch */
+#define CELL_EXPIRES 16u /* 8 bytes of expiry precede the key */
+#define CELL_GROUPED 32u /* counted in its group */
+
+typedef struct cell {
+  uint64_t id;           /* record_full_id */
+  uint32_t epoch;        /* low half of the epoch it was written in, 0 clean */
+  uint32_t value_len;
+  uint32_t value_cap;
+  uint16_t state;        /* index in keyed.states */
+  uint16_t key_group;
+  uint16_t key_len, ns_len, subkey_len;
+  uint8_t flags;
+  uint8_t referenced;    /* by the owner since eviction last looked */
+  uint8_t data[];        /* [expiry] key ns subkey value */
+} cell;
+
+typedef struct chunk {
+  struct chunk *next;
+  size_t size, used;     /* of data */
+  uint64_t cells;
+  uint8_t *data;
+} chunk;
+
+/* FIFO. */
+typedef struct chunk_list {
+  chunk *first, *last;
+  size_t bytes;
+} chunk_list;
+
+typedef struct table {
+  uint64_t *slots;       /* 16 bits of id, 48 bits of address; 0 free,
+                            TABLE_GONE removed */
+  uint32_t mask;         /* capacity - 1, or 0 with slots NULL */
+  uint32_t used;         /* live and removed slots */
+  uint32_t live;
+} table;
+
+#define TABLE_GONE 1u
+
+/* The members in memory of one (state, namespace, key). Members are ids; one
+   whose cell has gone is stale. */
+typedef struct group {
+  uint64_t id;           /* record_group_id; first member as in cell */
+  uint64_t check;        /* group_check, so that no two keys share a group */
+  uint64_t *members;
+  uint32_t count, cap;
+  uint32_t live;         /* grouped cells in the table */
+  uint8_t complete;      /* memory holds every record of the key */
+  uint64_t tail;         /* lists: id of the newest chunk of elements */
+} group;
+
+static inline size_t
+cell_size(size_t key, size_t ns, size_t subkey, size_t value_cap, int expires)
+{
+  size_t size = sizeof(cell) + (expires ? 8 : 0) + key + ns + subkey +
+                value_cap;
+
+  return (size + 7) & ~(size_t)7;
+}
+
+static inline size_t
+cell_bytes(const cell *c)
+{
+  return cell_size(c->key_len, c->ns_len, c->subkey_len, c->value_cap,
+                   (c->flags & CELL_EXPIRES) != 0);
+}
+
+static inline uint8_t *
+cell_key(const cell *c)
+{
+  return (uint8_t *)c->data + ((c->flags & CELL_EXPIRES) ? 8 : 0);
+}
+
+static inline uint8_t *
+cell_value(const cell *c)
+{
+  return cell_key(c) + c->key_len + c->ns_len + c->subkey_len;
+}
+
+uint64_t cell_expires(const cell *c);
+/* `state_id` and `ordered` are of the cell's state. Slices point into it. */
+void cell_record(const cell *c, uint32_t state_id, int ordered, record *out);
+/* The same place: namespace, key, subkey and clear flag. */
+int cell_matches(const cell *c, const record *r);
+
+/* Position of the slot of a cell equal to `r`, or of its first probe end:
+   returns the cell or NULL. */
+cell *table_find(const table *t, uint64_t id, const record *r);
+/* Calls fn for each cell with this id and r's namespace and key, whatever its
+   subkey; stops at the first non-zero return and returns it. */
+typedef int table_cell_fn(void *arg, cell *c);
+int table_each(const table *t, uint64_t id, const record *r,
+               table_cell_fn *fn, void *arg);
+/* Room for one more; may grow. `charged` is changed by the bytes taken. */
+sb_status table_reserve(const sb_host *host, table *t, size_t *charged);
+/* After table_reserve, of an id that is not in it. */
+void table_insert(table *t, uint64_t id, void *entry);
+/* The slot that holds exactly `entry`, or NULL. */
+uint64_t *table_slot(const table *t, uint64_t id, const void *entry);
+void table_remove(table *t, uint64_t *slot);
+void table_free(const sb_host *host, table *t, size_t *charged);
+
+/* A second hash of (namespace, key), independent of record_group_id. */
+uint64_t group_check(const record *key);
+group *group_find(const table *t, uint64_t id, uint64_t check);
+group *group_new(const sb_host *host, uint64_t id, uint64_t check,
+                 size_t *charged);
+sb_status group_add(const sb_host *host, group *g, uint64_t member,
+                    size_t *charged);
+void group_free(const sb_host *host, group *g, size_t *charged);
+
+static inline void *
+slot_entry(uint64_t slot)
+{
+  return (void *)(uintptr_t)(slot & 0xFFFFFFFFFFFFull);
+}
+
+chunk *chunk_new(const sb_host *host, size_t size);
+void chunk_free(const sb_host *host, chunk *c);
+void chunk_list_push(chunk_list *list, chunk *c);
+chunk *chunk_list_pop(chunk_list *list);
+
+static inline int
+chunk_has_room(const chunk *c, size_t bytes)
+{
+  return c != NULL && c->size - c->used >= bytes;
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Segments in use and versions: immutable lists of segment views, newest
+ * first. A version keeps its segments, whoever reads keeps a version.
+ *
+ * All reference counts are guarded by the handle's lock.
+ */
+#ifndef SB_ENGINE_VERSION_H
+#define SB_ENGINE_VERSION_H
+
+#include <stdatomic.h>
+#include "host/engine/segment.h"
+
+#define SEGMENT_ENGINE 0u  /* owner: this job's engine */
+#define SEGMENT_FOREIGN 1u /* another job's: never deleted by us */
+#define SEGMENT_HOST 2u    /* the host deletes it */
+
+typedef struct segment {
+  uint32_t refs;
+  uint64_t number;        /* its number in the block cache */
+  char *name;
+  char *root;             /* NULL: this store */
+  uint32_t owner;
+  int own;                /* written by this handle */
+  int published;          /* named by a manifest that left the handle */
+  segment_info info;
+  uint64_t sequence;
+  _Atomic(segment_directory *) directory; /* NULL until first use */
+} segment;
+
+typedef struct segment_view {
+  segment *segment;
+  uint32_t key_group_first, key_group_last;
+} segment_view;
+
+typedef struct version {
+  struct version *next;   /* keyed.versions */
+  uint32_t refs;
+  size_t count;
+  segment_view *views;    /* newest first */
+  uint32_t key_group_first;
+  uint32_t *run_start;    /* per key group: first index in runs; one more */
+  segment **runs;         /* newest first within a key group */
+} version;
+
+/* By epoch, then by sequence: negative if a is newer. */
+int segment_view_compare(const segment_view *a, const segment_view *b);
+
+/* A version of views (copied, sorted), with one reference and one taken on
+   each segment. NULL: out of memory. */
+version *version_new(const sb_host *host, const segment_view *views,
+                     size_t count, uint32_t key_group_first,
+                     uint32_t key_group_last);
+/* Frees the memory of a version without references; segments are not
+   touched. */
+void version_free(const sb_host *host, version *v);
+
+static inline segment **
+version_runs(const version *v, uint32_t key_group, size_t *count)
+{
+  uint32_t i = key_group - v->key_group_first;
+
+  *count = v->run_start[i + 1] - v->run_start[i];
+  return v->runs + v->run_start[i];
+}
+
+#endif

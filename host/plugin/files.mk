@@ -1,0 +1,16 @@
+# Plugins, the factory and the default host.
+sb_plugin_files = \
+	plugin/api.c \
+	plugin/elf.c \
+	plugin/error.c \
+	plugin/event.c \
+	plugin/executor.c \
+	plugin/executor.h \
+	plugin/factory.c \
+	plugin/factory.h \
+	plugin/host.c \
+	plugin/plugin.c \
+	plugin/plugin.h \
+	plugin/search.c \
+	plugin/timer.c \
+	plugin/vtable.c

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One random operation of a subtask. What succeeds is checked against the
+ * model and done to it; what fails must be explained by trouble and must have
+ * changed nothing.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "tests/simulator/item.h"
+#include "tests/simulator/life.h"
+
+value_ref
+act_value(life *l)
+{
+  value_ref value;
+  uint32_t max = rng_chance(&l->rng, 30) ? l->value_max : l->value_usual;
+
+  value.seed = rng_mix(++l->value_serial);
+  value.len = (uint32_t)rng_skewed(&l->rng, max);
+  if (rng_chance(&l->rng, 300))
+    value.len = (uint32_t)rng_range(&l->rng, max / 2, max);
+  return value;
+}
+
+void
+act_set(subtask *t, size_t index, cell c)
+{
+  life *l = t->job->l;
+
+  if (l->s.verbose) {
+    char text[200];
+
+    cell_text(&l->sp, index, &c, text, sizeof text);
+    sim_say(&l->s, "now %s", text);
+  }
+  model_set(&t->job->m, index, c);
+}
+
+int
+act_place(subtask *t, place *at)
+{
+  life *l = t->job->l;
+  uint32_t tries, key;
+
+  if (t->key_count == 0 || t->states == 0)
+    return 0;
+  for (tries = 0;; tries++) {
+    at->state = (uint32_t)rng_below(&l->rng, l->sp.state_count);
+    if (t->states >> at->state & 1)
+      break;
+    if (tries == 50)
+      return 0;
+  }
+  key = (uint32_t)rng_below(&l->rng, t->key_count);
+  if (rng_chance(&l->rng, 400))
+    key /= 8; /* some are hot */
+  at->key = t->keys[key];
+  at->ns = (uint32_t)rng_below(&l->rng,
+                               l->sp.states[at->state].namespaces);
+  at->subkey = (uint32_t)rng_below(&l->rng, l->sp.states[at->state].subkeys);
+  return 1;
+}
+
+/* Expiry of values that are long enough to be told from any other. */
+uint64_t
+act_expiry(subtask *t, uint32_t len)
+{
+  life *l = t->job->l;
+
+  if (len < 8 || !rng_chance(&l->rng, l->expiry))
+    return 0;
+  return subtask_now_ms(t) + rng_skewed(&l->rng, 3000);
+}
+
+static cell
+act_cell(value_ref value, uint64_t expires_ms)
+{
+  cell c = { value, expires_ms, NULL };
+
+  return c;
+}
+
+static void
+act_wrong(subtask *t, const char *what, size_t index, sb_status status,
+          sb_slice bytes)
+{
+  char want[200], got[100];
+
+  cell_text(&t->job->l->sp, index, &t->job->m.cells[index], want,
+            sizeof want);
+  answer_text(status, bytes, got, sizeof got);
+  sim_fail(&t->job->l->s, SIM_WRONG, "%s: %s; the answer is %s", what, want,
+           got);
+}
+
+/* ---- single operations -------------------------------------------------- */
+
+static void
+act_get(subtask *t, place at, size_t index)
+{
+  sb_key key = space_sb_key(&t->job->l->sp, at, t->ids[at.state]);
+  sb_slice value = { NULL, 0 };
+  sb_error err;
+  sb_status status = t->keyed->ops->get(t->keyed, &key, &value, &err);
+
+  if (status != SB_NOT_FOUND && job_tolerates(t->job, status, &err, "get"))
+    return;
+  t->job->l->compared++;
+  if (!cell_agrees(&t->job->l->sp, at.state, &t->job->m.cells[index], status,
+                    value, subtask_now_ms(t)))
+    act_wrong(t, "get", index, status, value);
+}
+
+static void
+act_put(subtask *t, place at, size_t index)
+{
+  life *l = t->job->l;
+  sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
+  value_ref value = act_value(l);
+  uint64_t expires = act_expiry(t, value.len);
+  sb_error err;
+  sb_status status;
+
+  value_fill(value, t->bytes);
+  status = t->keyed->ops->put(t->keyed, &key,
+                              sb_slice_of(t->bytes, value.len), expires,
+                              &err);
+  memset(t->bytes, 0xB5, value.len);
+  if (!job_tolerates(t->job, status, &err, "put"))
+    act_set(t, index, act_cell(value, expires));
+}
+
+static void
+act_append(subtask *t, place at, size_t index)
+{
+  life *l = t->job->l;
+  sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
+  value_ref value = act_value(l);
+  cell c = t->job->m.cells[index];
+  uint64_t expires;
+  sb_error err;
+  sb_status status;
+
+  value.len = value.len % 600 + 8;
+  expires = act_expiry(t, value.len);
+  value_fill(value, t->bytes);
+  status = t->keyed->ops->append(t->keyed, &key,
+                                 sb_slice_of(t->bytes, value.len), expires,
+                                 &err);
+  memset(t->bytes, 0xB5, value.len);
+  if (job_tolerates(t->job, status, &err, "append"))
+    return;
+  c.list = list_push(&l->sp, c.list, value, expires);
+  act_set(t, index, c);
+}
+
+static void
+act_remove(subtask *t, place at, size_t index)
+{
+  sb_key key = space_sb_key(&t->job->l->sp, at, t->ids[at.state]);
+  sb_error err;
+  sb_status status = t->keyed->ops->remove(t->keyed, &key, &err);
+
+  if (!job_tolerates(t->job, status, &err, "remove"))
+    act_set(t, index, cell_absent());
+}
+
+static void
+act_clear(subtask *t, place at)
+{
+  const space *sp = &t->job->l->sp;
+  sb_key key = space_sb_key(sp, at, t->ids[at.state]);
+  sb_error err;
+  sb_status status;
+
+  status = t->keyed->ops->clear(t->keyed, &key, &err);
+  if (job_tolerates(t->job, status, &err, "clear"))
+    return;
+  for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys; at.subkey++)
+    act_set(t, space_cell(sp, at), cell_absent());
+}
+
+/* ---- update ------------------------------------------------------------- */
+
+typedef struct updating {
+  subtask *t;
+  size_t index;
+  value_ref value;
+  uint64_t expires_ms;
+  uint32_t action;
+  int calls, fails;
+  uint8_t *bytes;
+} updating;
+
+static sb_status
+act_updated(void *arg, sb_update *update)
+{
+  updating *u = arg;
+  subtask *t = u->t;
+  const cell *c = &t->job->m.cells[u->index];
+  sb_slice bytes = sb_slice_of(update->data, update->len);
+  place at = space_place(&t->job->l->sp, u->index);
+
+  u->calls++;
+  if (!cell_agrees(&t->job->l->sp, at.state, c,
+                    update->exists ? SB_OK : SB_NOT_FOUND, bytes,
+                    subtask_now_ms(t)) ||
+      (update->exists && update->expires_ms != c->expires_ms))
+    act_wrong(t, "update", u->index, update->exists ? SB_OK : SB_NOT_FOUND,
+              bytes);
+  if (u->fails)
+    return SB_CANCELLED;
+  update->action = u->action;
+  if (u->action == SB_UPDATE_IN_PLACE && (!update->exists || !update->len))
+    update->action = u->action = SB_UPDATE_KEEP;
+  if (u->action == SB_UPDATE_IN_PLACE) {
+    u->value.len = (uint32_t)update->len;
+    u->expires_ms = update->expires_ms;
+    value_fill(u->value, update->data);
+  } else if (u->action == SB_UPDATE_PUT) {
+    update->replacement = sb_slice_of(u->bytes, u->value.len);
+    update->expires_ms = u->expires_ms;
+  }
+  return SB_OK;
+}
+
+static void
+act_update(subtask *t, place at, size_t index)
+{
+  static const uint32_t actions[] = { SB_UPDATE_KEEP, SB_UPDATE_IN_PLACE,
+                                      SB_UPDATE_PUT, SB_UPDATE_PUT,
+                                      SB_UPDATE_REMOVE };
+  life *l = t->job->l;
+  sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
+  updating u;
+  sb_error err;
+  sb_status status;
+
+  memset(&u, 0, sizeof u);
+  u.t = t;
+  u.index = index;
+  u.value = act_value(l);
+  u.expires_ms = act_expiry(t, u.value.len);
+  u.action = actions[rng_below(&l->rng, 5)];
+  u.fails = rng_chance(&l->rng, 30);
+  u.bytes = t->bytes;
+  value_fill(u.value, t->bytes);
+  status = t->keyed->ops->update(t->keyed, &key, act_updated, &u, &err);
+  if (u.calls > 1)
+    sim_fail(&l->s, SIM_WRONG, "update calls its function %d times",
+             u.calls);
+  if (u.calls == 1 && u.fails && status == SB_CANCELLED)
+    return;
+  if (job_tolerates(t->job, status, &err, "update"))
+    return;
+  if (u.calls == 0 || u.fails)
+    sim_fail(&l->s, SIM_WRONG, "update is said to be done, but is not");
+  if (u.action == SB_UPDATE_REMOVE)
+    act_set(t, index, cell_absent());
+  else if (u.action != SB_UPDATE_KEEP)
+    act_set(t, index, act_cell(u.value, u.expires_ms));
+}
+
+/* ---- ranges ------------------------------------------------------------- */
+
+static void
+act_remove_range(subtask *t)
+{
+  job *j = t->job;
+  life *l = j->l;
+  sb_scan_options options;
+  uint32_t state;
+  size_t i;
+  sb_error err;
+  sb_status status;
+
+  batch_drain(t);
+  if (!walk_options(t, &options, &state, 0))
+    return;
+  status = t->keyed->ops->remove_range(t->keyed, &options, &err);
+  if (job_tolerates(j, status, &err, "remove_range"))
+    job_give_up(j, "remove_range may have removed some");
+  for (i = 0; i < l->sp.cells; i++)
+    if (walk_selects(t, &options, state, i) &&
+        cell_is_absent(&j->m.cells[i], 0) != 1)
+      act_set(t, i, cell_absent());
+}
+
+/* ---- limits ------------------------------------------------------------- */
+
+static void
+act_bad(subtask *t, place at)
+{
+  life *l = t->job->l;
+  sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
+  sb_slice value = { NULL, 0 };
+  sb_error err;
+  sb_status status;
+
+  if (t->group_first != 0)
+    key.key_group = t->group_first - 1;
+  else if (t->group_last + 1 < l->sp.groups)
+    key.key_group = t->group_last + 1;
+  else
+    key.state = 99999;
+  status = t->keyed->ops->get(t->keyed, &key, &value, &err);
+  if (status != SB_INVALID && !job_tolerates(t->job, status, &err, "bad get"))
+    sim_fail(&l->s, SIM_WRONG, "a get outside the handle's state is taken");
+}
+
+/* ---- the choice --------------------------------------------------------- */
+
+static void
+act_single(subtask *t)
+{
+  life *l = t->job->l;
+  uint64_t pick = rng_below(&l->rng, 1000);
+  place at;
+  size_t index;
+
+  if (!act_place(t, &at))
+    return;
+  index = space_cell(&l->sp, at);
+  if (batch_touches(t, index)) {
+    if (rng_chance(&l->rng, 500)) {
+      batch_get(t, index);
+      return;
+    }
+    batch_drain(t);
+  }
+  if (pick < 300)
+    act_get(t, at, index);
+  else if (pick < 380)
+    act_remove(t, at, index);
+  else if (pick < 400)
+    act_clear(t, at);
+  else if (pick < 403)
+    act_bad(t, at);
+  else if (l->sp.states[at.state].kind == SB_STATE_LIST)
+    act_append(t, at, index);
+  else if (pick < 650)
+    act_put(t, at, index);
+  else
+    act_update(t, at, index);
+}
+
+void
+act_step(subtask *t)
+{
+  life *l = t->job->l;
+  uint64_t pick = rng_below(&l->rng, 1000);
+
+  if (pick < l->batch)
+    batch_step(t);
+  else if (pick < l->batch + l->scan)
+    walks_step(t);
+  else if (pick < l->batch + l->scan + 5)
+    act_remove_range(t);
+  else if (pick < l->batch + l->scan + 15)
+    views_open(t);
+  else
+    act_single(t);
+  views_close(t, 0);
+}

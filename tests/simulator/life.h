@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * life: one seed's whole story. A ledger of checkpoint attempts outlives the
+ * processes; each process is a job (coordinator and subtasks) or a reader from
+ * outside; the master task crashes, stalls, wakes and replaces them.
+ */
+#ifndef SIM_LIFE_H
+#define SIM_LIFE_H
+
+#include "tests/simulator/bucket.h"
+#include "tests/simulator/model.h"
+
+#define LIFE_SUBTASKS_MAX 4
+#define LIFE_WALKS_MAX 3
+#define LIFE_VIEWS_MAX 2
+#define LIFE_BATCH_MAX 24
+#define LIFE_ROUNDS_MAX 3
+
+typedef struct life life;
+typedef struct job job;
+typedef struct subtask subtask;
+
+/* ---- the ledger of checkpoints ------------------------------------------ */
+
+enum {
+  ATTEMPT_OPEN,      /* no commit was tried */
+  ATTEMPT_MAYBE,     /* commit is under way, or its answer is not known */
+  ATTEMPT_OK,        /* committed */
+  ATTEMPT_NEVER,     /* commit has failed for good */
+  ATTEMPT_EXCLUDED,  /* a later take-over did not find it */
+  ATTEMPT_GONE       /* committed once (or maybe), no longer retained */
+};
+
+typedef struct attempt {
+  struct attempt *next;     /* newest first */
+  uint64_t id, generation, takeovers; /* of the life when its job took over */
+  int fate, removing, pins;
+  cell *cells;              /* what it must hold */
+  uint32_t states;          /* mask of those known to it */
+  char **names;             /* its objects, without _metadata */
+  size_t name_count;
+  char blob[48];
+} attempt;
+
+struct life {
+  sim s;
+  bucket b;
+  rng rng;
+  space sp;
+  attempt *attempts;
+  sim_setting settings[16];
+  sb_engine_options engine_options;
+  const char *job_name;     /* path part */
+
+  /* character of this life */
+  uint32_t subtasks_max, retain, retain_floor, rounds_max;
+  uint32_t value_max, value_usual, expiry, busy, batch, scan, pressure;
+  uint32_t checkpoint_every_ms, idle, unrest;
+  int full;                 /* whole snapshots now and then */
+  uint32_t trouble;         /* 0 none; else how unkind the bucket gets */
+  uint32_t alloc_trouble;   /* per mille in troubled phases */
+  uint64_t memory_size;
+
+  uint64_t steps, steps_max;
+  int stopping;
+  uint64_t value_serial;
+  uint64_t newest_generation;  /* whose take-over returned SB_OK */
+  uint64_t takeovers;          /* begun */
+  job *current, *all;
+  sim_process *master;
+  uint64_t jobs, crashes, zombies, fenced, committed, restored, readers,
+    compared, tolerated, gcs, rescales;
+  uint64_t evictions, early_flushes, compactions, cold_reads;
+};
+
+/* ---- a job's process ---------------------------------------------------- */
+
+enum { SNAP_NONE, SNAP_RUNNING, SNAP_OK, SNAP_FAILED };
+
+typedef struct snap {
+  subtask *subtask;
+  struct round *round;
+  sb_snapshot *handle;
+  const sb_part *part;
+  int state, release, cancelled, tries_left;
+} snap;
+
+typedef struct round {      /* a checkpoint being made */
+  job *job;
+  attempt *attempt;
+  int used, decided;
+  snap snaps[LIFE_SUBTASKS_MAX];
+} round;
+
+typedef struct walk {       /* a cursor and what it has shown */
+  sb_cursor *handle;
+  sb_scan_options options;
+  uint32_t state;
+  size_t mark;              /* of the model's log */
+  uint16_t *seen;           /* by cell */
+  size_t row_cell;          /* of the row last returned */
+  uint32_t row_element;
+  int has_row, row_was_changed;
+  uint64_t rows;
+} walk;
+
+typedef struct view {
+  subtask *subtask;
+  sb_view *handle;
+  cell *cells;
+  uint64_t opened_ms;
+  int over;                 /* its task has closed it */
+} view;
+
+typedef struct entry {      /* of a batch */
+  sb_op op;
+  struct subtask *subtask;
+  size_t cell;
+  value_ref value;
+  uint64_t expires_ms;
+  uint32_t action;          /* update: what the callback decides */
+  int out, is_sync;
+  int saw_exists;           /* update: what the callback saw */
+  uint8_t *seen;
+  size_t seen_len;
+  uint8_t *buffer;
+  uint8_t *sent;            /* the bytes of `value` */
+  sb_scan_options scan;
+  uint32_t scan_state;
+  size_t mark;              /* of the model's log, at submission */
+} entry;
+
+typedef struct batch {
+  entry *entries;
+  size_t count, out;
+} batch;
+
+typedef struct notice {
+  uint32_t what;
+  uint64_t id;
+} notice;
+
+struct subtask {
+  job *job;
+  uint32_t index, group_first, group_last;
+  sb_keyed *keyed;
+  uint32_t ids[MODEL_STATES_MAX];
+  uint32_t states;          /* mask of those registered */
+  uint32_t *keys;           /* keys of its groups */
+  uint32_t key_count;
+  walk *walks[LIFE_WALKS_MAX];
+  view *views[LIFE_VIEWS_MAX];
+  batch batch;
+  notice notices[16];
+  uint32_t notice_count;
+  int ready, closed;
+  uint8_t *bytes;           /* of the value being written */
+};
+
+struct job {
+  life *l;
+  job *next;                /* of the life */
+  int taking;               /* its take-over is under way */
+  sim_process *process;
+  sb_backend *backend;
+  sb_job *handle;
+  uint64_t generation, takeovers, next_id, faults_at_start;
+  uint32_t retain;
+  uint32_t subtask_count;
+  subtask subtasks[LIFE_SUBTASKS_MAX];
+  model m;
+  uint32_t states;          /* mask: known to the restored checkpoint */
+  uint32_t registers;       /* mask: which it registers */
+  sb_checkpoint *restored;
+  attempt *from;
+  round rounds[LIFE_ROUNDS_MAX];
+  int ready, stop, closed, fenced, quiet;
+  uint64_t commits;
+};
+
+typedef struct life_result {
+  uint64_t trace;
+  uint64_t counts[SIM_KINDS];
+} life_result;
+
+/* Another story over the same world: the fault loops. */
+typedef struct life_special {
+  void *arg;
+  void (*prepare)(void *arg, life *l);
+  sim_fn *master;           /* gets the life */
+  void (*finish)(void *arg, const life *l);
+} life_special;
+
+/* life.c; 1 if it failed, and what is added to *result */
+int life_of_seed(uint64_t seed, uint64_t steps, int verbose,
+                 const life_special *special, life_result *result);
+
+/* final.c */
+void final_check(life *l);
+/* Compares one retained checkpoint; any failure fails the run. */
+void final_read(life *l, sim_process *process, sb_backend *backend,
+                const attempt *a, uint64_t id);
+
+/* faults.c, self.c */
+int fault_loop(int verbose);
+int self_test(void);
+
+/* ledger.c */
+attempt *ledger_new(life *l, job *j, uint64_t id);
+attempt *ledger_find(const life *l, uint64_t id, uint64_t generation);
+attempt *ledger_newest(const life *l);
+void ledger_free(life *l);
+void ledger_add_names(attempt *a, const sb_part *part);
+int ledger_has_name(const attempt *a, const char *name);
+void ledger_commit_began(attempt *a);
+void ledger_committed(job *j, attempt *a);
+/* What a list read by a committer that nobody has fenced must look like;
+   settles the attempts of unknown fate. */
+void ledger_settle(job *j, const sb_checkpoint_info *list, size_t count);
+/* The bucket's hook. */
+void ledger_removing(void *arg, const char *name);
+/* After the last take-over: what is on the store is what is needed. */
+void ledger_check_objects(life *l, const sb_checkpoint_info *list,
+                          size_t count);
+
+/* job.c */
+job *job_begin(life *l, int quiet);
+/* Gives up: the process crashes. Does not return. */
+void job_give_up(job *j, const char *why);
+/* Is a failure one that trouble explains? Fails the run if not. 1: yes. */
+int job_tolerates(job *j, sb_status status, const sb_error *err,
+                  const char *what);
+/* A successor has taken over, or may be about to. */
+int job_is_old(const job *j);
+int job_was_replaced(const life *l, uint64_t takeovers, uint64_t generation,
+                     const job *but);
+
+/* rounds.c */
+void rounds_step(job *j);
+void rounds_end(job *j);
+/* Two checkpoints that must succeed. */
+void rounds_final(job *j);
+/* The owner's part: frees snapshots that are done with. */
+void rounds_release(subtask *t, int wait);
+/* The owner's part: begins what has been triggered. */
+void rounds_begin(subtask *t);
+void rounds_notify(subtask *t);
+
+/* subtask.c */
+void subtask_main(void *arg);
+void subtask_dispose(subtask *t);
+uint64_t subtask_now_ms(const subtask *t);
+
+/* act.c: one random operation, checked against the model */
+void act_step(subtask *t);
+value_ref act_value(life *l);
+void act_set(subtask *t, size_t index, cell c);
+/* A random place of a registered state in the subtask's groups; 0 if none. */
+int act_place(subtask *t, place *at);
+uint64_t act_expiry(subtask *t, uint32_t len);
+
+/* walks.c: cursors kept open across writes */
+void walks_step(subtask *t);
+void walks_close(subtask *t);
+/* Chooses what to scan; `bounds` also a start and an end. 0: no state. */
+int walk_options(subtask *t, sb_scan_options *options, uint32_t *state,
+                 int bounds);
+int walk_selects(const subtask *t, const sb_scan_options *options,
+                 uint32_t state, size_t index);
+/* Takes the handle; closes it if there are enough. */
+void walk_take(subtask *t, sb_cursor *handle, uint32_t state,
+               const sb_scan_options *options, size_t mark);
+
+/* views.c */
+void views_open(subtask *t);
+void views_close(subtask *t, int wait);
+
+/* batches.c */
+void batch_step(subtask *t);
+/* Waits for all of it and checks it; before calls whose order against it is
+   not defined. */
+void batch_drain(subtask *t);
+int batch_touches(const subtask *t, size_t index);
+void batch_get(subtask *t, size_t index);
+void batch_dispose(subtask *t);
+
+/* compare.c: all of a handle against cells */
+typedef struct comparison {
+  life *l;
+  sim_process *process;
+  sb_keyed *keyed;
+  const uint32_t *ids;
+  uint32_t states;          /* mask */
+  uint32_t group_first, group_last;
+  const cell *cells;
+  const char *what;
+} comparison;
+/* SB_OK; a failure of the handle is returned, a difference fails the run. */
+sb_status compare_all(const comparison *c, sb_error *err);
+sb_status compare_gets(const comparison *c, uint32_t count, rng *r,
+                       sb_error *err);
+
+/* outsider.c: a reader from outside, with a pin */
+void outsider_begin(life *l);
+
+#endif

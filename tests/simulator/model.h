@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model: what the state must be. A small fixed space of places (state, key,
+ * namespace, subkey), each a cell; values are a length and a seed from which
+ * their bytes are made, so that a copy of all state is one memcpy.
+ */
+#ifndef SIM_MODEL_H
+#define SIM_MODEL_H
+
+#include <statebackend/backend.h>
+#include "tests/simulator/sim.h"
+
+#define MODEL_STATES_MAX 6
+#define MODEL_NAMESPACES_MAX 4
+#define MODEL_SUBKEYS_MAX 8
+#define MODEL_ABSENT UINT32_MAX
+
+typedef struct value_ref {
+  uint64_t seed;
+  uint32_t len;             /* MODEL_ABSENT: no record */
+} value_ref;
+
+typedef struct list_node {  /* immutable, from the space's arena */
+  const struct list_node *before;
+  value_ref value;
+  uint64_t expires_ms;
+  uint32_t count;           /* elements up to this one */
+} list_node;
+
+typedef struct cell {
+  value_ref value;
+  uint64_t expires_ms;
+  const list_node *list;    /* the last element; lists only */
+} cell;
+
+typedef struct space_key {
+  uint8_t *data;
+  uint32_t len, group;
+} space_key;
+
+typedef struct space_state {
+  uint32_t kind, namespaces, subkeys;
+  size_t base;              /* of its cells */
+  char name[24];
+  char blob[24];
+} space_state;
+
+typedef struct space {
+  uint32_t groups;          /* maximum parallelism */
+  uint32_t state_count, key_count, namespace_count, subkey_count;
+  space_state states[MODEL_STATES_MAX];
+  space_key *keys;          /* sorted by bytes */
+  space_key namespaces[MODEL_NAMESPACES_MAX];
+  space_key subkeys[MODEL_SUBKEYS_MAX];
+  size_t cells;
+  void *arena;
+} space;
+
+void space_init(space *sp, rng *r);
+void space_dispose(space *sp);
+
+/* ---- places ------------------------------------------------------------- */
+
+typedef struct place {
+  uint32_t state, key, ns, subkey;
+} place;
+
+size_t space_cell(const space *sp, place at);
+place space_place(const space *sp, size_t index);
+/* `id` is what register_state gave. */
+sb_key space_sb_key(const space *sp, place at, uint32_t id);
+uint32_t space_group(const space *sp, size_t index);
+/* The place of a row; 0 and *at, or -1 if it is none of ours. */
+int space_find(const space *sp, uint32_t state, sb_slice key, sb_slice ns,
+               sb_slice subkey, place *at);
+
+/* ---- values ------------------------------------------------------------- */
+
+void value_fill(value_ref value, void *bytes);
+int value_equal(value_ref value, sb_slice bytes);
+
+cell cell_absent(void);
+/* 1 gone for sure, 0 there for sure, -1 expired: may be either */
+int cell_is_absent(const cell *c, uint64_t now_ms);
+const list_node *list_push(space *sp, const list_node *before,
+                           value_ref value, uint64_t expires_ms);
+/* Element `i` of a list, from 0; NULL if it has none. */
+const list_node *list_at(const list_node *list, uint32_t i);
+/* A list with one element replaced, or removed if value.len is absent. */
+const list_node *list_with(space *sp, const list_node *list, uint32_t i,
+                           value_ref value, uint64_t expires_ms);
+/* A get's answer against a cell: 1 if it may be so. */
+int cell_agrees(const space *sp, uint32_t state, const cell *c,
+                 sb_status status, sb_slice bytes, uint64_t now_ms);
+/* In words, for failures. */
+void cell_text(const space *sp, size_t index, const cell *c, char *text,
+               size_t size);
+void answer_text(sb_status status, sb_slice bytes, char *text, size_t size);
+
+/* ---- current state, with a log of changes ------------------------------- */
+
+typedef struct change {
+  size_t index;
+  cell before;
+} change;
+
+typedef struct model {
+  space *sp;
+  cell *cells;
+  change *log;              /* kept while cursors look back */
+  size_t log_count, log_cap;
+} model;
+
+void model_init(model *m, space *sp);
+void model_dispose(model *m);
+void model_set(model *m, size_t index, cell c);
+/* 1 if the cell was changed since the log had `mark` entries. */
+int model_changed_since(const model *m, size_t index, size_t mark);
+cell *cells_copy(const space *sp, const cell *cells);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A subtask: owner of one keyed handle. It opens and compares what it has
+ * restored, then does random operations, with barriers and notifications in
+ * between, until its job stops.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "tests/simulator/item.h"
+#include "tests/simulator/life.h"
+
+uint64_t
+subtask_now_ms(const subtask *t)
+{
+  const sb_host *host = &t->job->process->host;
+
+  return host->clock_ms(host);
+}
+
+static void
+subtask_open_keyed(subtask *t)
+{
+  job *j = t->job;
+  life *l = j->l;
+  sb_keyed_options options;
+  sb_error err;
+  uint32_t tries = 0;
+
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.job = l->job_name;
+  options.operator_id = "op";
+  options.subtask = t->index;
+  options.key_group_count = l->sp.groups;
+  options.key_group_first = t->group_first;
+  options.key_group_last = t->group_last;
+  options.generation = j->generation;
+  if (j->restored != NULL) {
+    options.parts = j->restored->parts;
+    options.part_count = j->restored->info.part_count;
+  }
+  for (;;) {
+    sb_status status = j->backend->ops->open_keyed(j->backend, &options,
+                                                   &t->keyed, &err);
+
+    if (!job_tolerates(j, status, &err, "open_keyed"))
+      return;
+    if (++tries > 12 && !j->quiet)
+      job_give_up(j, "open_keyed fails");
+    sim_sleep(&l->s, rng_range(&l->rng, 1, 100) * SIM_MS);
+  }
+}
+
+static void
+subtask_check_kind(subtask *t, const sb_state_options *options)
+{
+  job *j = t->job;
+  sb_state_options wrong = *options;
+  sb_state_info info;
+  sb_error err;
+  sb_status status;
+
+  wrong.kind = options->kind == SB_STATE_MAP ? SB_STATE_VALUE : SB_STATE_MAP;
+  memset(&info, 0, sizeof info);
+  info.struct_size = sizeof info;
+  status = t->keyed->ops->register_state(t->keyed, &wrong, &info, &err);
+  if (status != SB_MISMATCH &&
+      !job_tolerates(j, status, &err, "register_state of a wrong kind"))
+    sim_fail(&j->l->s, SIM_WRONG, "a state is registered with another kind");
+}
+
+static void
+subtask_register(subtask *t, uint32_t i)
+{
+  job *j = t->job;
+  life *l = j->l;
+  const space_state *state = &l->sp.states[i];
+  int known = (int)(j->states >> i & 1);
+  sb_state_options options;
+  sb_state_info info;
+  sb_error err;
+  sb_status status;
+
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.kind = state->kind;
+  options.name = sb_slice_of(state->name, strlen(state->name));
+  options.blob = sb_slice_of(state->blob, strlen(state->blob));
+  if (known && rng_chance(&l->rng, 30))
+    subtask_check_kind(t, &options);
+  for (;;) {
+    memset(&info, 0, sizeof info);
+    info.struct_size = sizeof info;
+    status = t->keyed->ops->register_state(t->keyed, &options, &info, &err);
+    if (!job_tolerates(j, status, &err, "register_state"))
+      break;
+    sim_sleep(&l->s, 10 * SIM_MS);
+  }
+  if (info.kind != state->kind || info.restored != (uint32_t)known ||
+      info.blob.len != strlen(state->blob) ||
+      memcmp(info.blob.data, state->blob, info.blob.len) != 0)
+    sim_fail(&l->s, SIM_WRONG,
+             "register_state of %s: kind %u, restored %u, blob of %zu",
+             state->name, info.kind, info.restored, info.blob.len);
+  t->ids[i] = info.id;
+  t->states |= 1u << i;
+}
+
+static void
+subtask_register_all(subtask *t)
+{
+  life *l = t->job->l;
+  uint32_t i;
+
+  for (i = 0; i < l->sp.state_count; i++)
+    if (t->job->quiet || t->job->registers >> i & 1)
+      subtask_register(t, i);
+}
+
+static void
+subtask_compare(subtask *t, uint32_t gets)
+{
+  job *j = t->job;
+  comparison c = { j->l, j->process, t->keyed, t->ids, t->states,
+                   t->group_first, t->group_last, j->m.cells, "restored" };
+  uint32_t tries = 0;
+  sb_error err;
+
+  for (;;) {
+    sb_status status = compare_gets(&c, gets, &j->l->rng, &err);
+
+    if (status == SB_OK)
+      status = compare_all(&c, &err);
+    if (!job_tolerates(j, status, &err, "comparison"))
+      return;
+    if (++tries > 20 && !j->quiet)
+      job_give_up(j, "comparing fails");
+    sim_sleep(&j->l->s, rng_range(&j->l->rng, 1, 100) * SIM_MS);
+  }
+}
+
+static void
+subtask_keys(subtask *t)
+{
+  const space *sp = &t->job->l->sp;
+  uint32_t i;
+
+  t->keys = sim_memory(NULL, sp->key_count * sizeof *t->keys);
+  for (i = 0; i < sp->key_count; i++)
+    if (sp->keys[i].group >= t->group_first &&
+        sp->keys[i].group <= t->group_last)
+      t->keys[t->key_count++] = i;
+}
+
+static void
+subtask_stats(subtask *t)
+{
+  life *l = t->job->l;
+  sb_keyed_stats stats;
+
+  memset(&stats, 0, sizeof stats);
+  stats.struct_size = sizeof stats;
+  if (t->keyed->ops->stats(t->keyed, &stats) != SB_OK)
+    sim_fail(&l->s, SIM_WRONG, "stats fails");
+  if (stats.memory_limit != 0 && stats.memory_used > stats.memory_limit)
+    sim_fail(&l->s, SIM_WRONG, "%llu bytes are used of a budget of %llu",
+             (unsigned long long)stats.memory_used,
+             (unsigned long long)stats.memory_limit);
+  l->evictions += stats.evicted_bytes != 0;
+  l->early_flushes += stats.early_flushes;
+  l->compactions += stats.compactions;
+  l->cold_reads += stats.cold_reads;
+}
+
+static void
+subtask_work(subtask *t)
+{
+  job *j = t->job;
+  life *l = j->l;
+
+  while (!j->stop && !l->stopping) {
+    rounds_begin(t);
+    rounds_release(t, 0);
+    rounds_notify(t);
+    act_step(t);
+    l->steps++;
+    if (l->steps >= l->steps_max)
+      l->stopping = 1;
+    if (rng_chance(&l->rng, l->idle))
+      sim_sleep(&l->s, rng_skewed(&l->rng, 100 * SIM_MS));
+    else if (rng_chance(&l->rng, 300))
+      sim_yield(&l->s);
+  }
+  while (!j->stop) { /* the coordinator still commits */
+    rounds_begin(t);
+    rounds_release(t, 0);
+    rounds_notify(t);
+    sim_sleep(&l->s, SIM_MS);
+  }
+}
+
+void
+subtask_main(void *arg)
+{
+  subtask *t = arg;
+  job *j = t->job;
+
+  subtask_keys(t);
+  t->bytes = sim_memory(NULL, j->l->value_max + 16);
+  subtask_open_keyed(t);
+  subtask_register_all(t);
+  subtask_compare(t, rng_chance(&j->l->rng, 500) ? 20 : 0);
+  t->ready = 1;
+  while (!j->ready)
+    sim_sleep(&j->l->s, SIM_MS);
+  if (!j->quiet)
+    subtask_work(t);
+  else
+    while (!j->stop) {
+      rounds_begin(t);
+      rounds_release(t, 0);
+      sim_sleep(&j->l->s, SIM_MS);
+    }
+  batch_drain(t);
+  walks_close(t);
+  views_close(t, 1);
+  rounds_release(t, 1);
+  if (!job_is_old(j) && rng_chance(&j->l->rng, 200))
+    subtask_compare(t, 0);
+  subtask_stats(t);
+  t->keyed->ops->close(t->keyed);
+  t->closed = 1;
+}
+
+void
+subtask_dispose(subtask *t)
+{
+  size_t i;
+
+  batch_dispose(t);
+  for (i = 0; i < LIFE_WALKS_MAX; i++)
+    if (t->walks[i] != NULL) {
+      free(t->walks[i]->seen);
+      free(t->walks[i]);
+    }
+  for (i = 0; i < LIFE_VIEWS_MAX; i++)
+    if (t->views[i] != NULL) {
+      free(t->views[i]->cells);
+      free(t->views[i]);
+    }
+  free(t->keys);
+  free(t->bytes);
+}
