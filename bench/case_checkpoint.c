@@ -124,35 +124,31 @@ typedef struct request_counts {
 } request_counts;
 
 static int
-request_matches(const char *name, const char *const *ends)
+request_is(const char *name, const char *const *names)
 {
-  size_t i, len = strlen(name), n;
+  size_t i;
 
-  for (i = 0; ends[i] != NULL; i++) {
-    n = strlen(ends[i]);
-    if (len >= n && strcmp(name + len - n, ends[i]) == 0)
+  for (i = 0; names[i] != NULL; i++)
+    if (strcmp(name, names[i]) == 0)
       return 1;
-  }
   return 0;
 }
 
-/* Counters of the stats filter: stats.<operation>.requests. */
+/* Counters of the stats filter. A stream counts at its commit: as long as it
+   is small a store makes one request of it. */
 static void
 request_count(void *arg, const char *name, int64_t value)
 {
-  static const char *const writes[] = {
-    "stats.put.requests", "stats.put_open.requests",
-    "stats.put_write.requests", "stats.put_commit.requests",
-    "stats.copy.requests", NULL
-  };
-  static const char *const reads[] = { "stats.get.requests",
-                                       "stats.head.requests",
-                                       "stats.list.requests", NULL };
+  static const char *const writes[] = { "stats.put.count",
+                                        "stats.commit.count",
+                                        "stats.copy.count", NULL };
+  static const char *const reads[] = { "stats.get.count", "stats.head.count",
+                                       "stats.list.count", NULL };
   request_counts *counts = arg;
 
-  if (request_matches(name, writes))
+  if (request_is(name, writes))
     counts->writes += (uint64_t)value;
-  else if (request_matches(name, reads))
+  else if (request_is(name, reads))
     counts->reads += (uint64_t)value;
 }
 

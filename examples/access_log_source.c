@@ -12,7 +12,6 @@
 #include "access_log.h"
 
 #define READ_SIZE (1u << 20)
-#define RETRY_LINES 256u      /* lines until a checkpoint is tried again */
 #define FINAL_ATTEMPTS 5
 
 typedef struct source {
@@ -166,6 +165,8 @@ source_schedule(source *s)
                      set->every_ms * 1000000;
 }
 
+static const struct timespec source_pause = { .tv_nsec = 2000000 };
+
 /* SB_BUSY while the last one is under way. */
 static sb_status
 source_checkpoint(source *s, uint64_t *id, sb_error *err)
@@ -186,6 +187,9 @@ source_checkpoint(source *s, uint64_t *id, sb_error *err)
   return SB_OK;
 }
 
+/* By time, a checkpoint that is due while another is under way is left out; by
+   lines, it is waited for, so that their number does not depend on the
+   machine. */
 static sb_status
 source_checkpoint_if_due(source *s, sb_error *err)
 {
@@ -197,19 +201,19 @@ source_checkpoint_if_due(source *s, sb_error *err)
        s->job->host->monotonic_ns(s->job->host) < s->next_ns))
     return SB_OK;
   status = source_checkpoint(s, &id, err);
-  if (status == SB_BUSY) {
-    s->next_lines = s->at.lines + RETRY_LINES;
-    return SB_OK;
+  while (status == SB_BUSY && s->next_lines != UINT64_MAX &&
+         !atomic_load(&s->job->failed)) {
+    (void)nanosleep(&source_pause, NULL);
+    status = source_checkpoint(s, &id, err);
   }
   source_schedule(s);
-  return status;
+  return status == SB_BUSY ? SB_OK : status;
 }
 
 /* The last checkpoint must succeed: it makes the last results final. */
 static sb_status
 source_final_checkpoint(source *s, sb_error *err)
 {
-  struct timespec pause = { .tv_nsec = 2000000 };
   sb_status status = SB_BUSY;
   int attempts = 0;
   uint64_t id;
@@ -217,7 +221,7 @@ source_final_checkpoint(source *s, sb_error *err)
   while (attempts < FINAL_ATTEMPTS && !atomic_load(&s->job->failed)) {
     status = source_checkpoint(s, &id, err);
     if (status == SB_BUSY) {
-      (void)nanosleep(&pause, NULL);
+      (void)nanosleep(&source_pause, NULL);
       continue;
     }
     if (status == SB_OK)

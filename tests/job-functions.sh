@@ -29,7 +29,7 @@ job_prepare()
     --repeat "$job_repeat" --write "$work/want") || exit 99
   job_lines=${job_figures#lines=}
   job_lines=${job_lines%% *}
-  job_every=$((job_lines / 26))
+  job_every=$((job_lines / 30))
   note "$job_figures"
 }
 
@@ -137,8 +137,8 @@ fi
 # No object is left that nothing needs, once the last clean-up has run.
 job_orphans()
 {
-  sbctl gc --config "$life/config.yaml" --take-over >"$life/gc" 2>&1 &&
-    sbctl gc --config "$life/config.yaml" --dry-run >"$life/gc" 2>&1 &&
+  sbctl gc --config "$life/config.yaml" --yes --take-over >"$life/gc" 2>&1 &&
+    sbctl gc --config "$life/config.yaml" >"$life/gc" 2>&1 &&
     grep -Eq '(^|[^a-z_])orphans=0( |$)' "$life/gc" && return 0
   cat "$life/gc" >>"$life/verdict"
   return 1

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes a job with known state in a directory, for the tests of sbctl:
- *   sbctl_fixture DIR [abandon]
+ *   sbctl_fixture DIR [abandon | wait FILE]
  * Two subtasks of operator "counter", 128 key groups, and each run takes the
  * job over, restores, changes the state and commits two checkpoints, two
  * retained. With "abandon" the last checkpoint is written but not committed,
- * and the process ends as if it had been killed.
+ * and the process ends as if it had been killed. With "wait" FILE is made
+ * before the last commit, which waits until it is gone; the exit code is then 9
+ * if that commit was fenced.
  *
  * State "totals" (value): key000 to key999, value "total-NNN-RUN".
  * State "paths" (list): key007 has /a and /b for each run.
@@ -168,7 +170,34 @@ fixture_change(fixture *f, unsigned run)
 }
 
 static void
-fixture_checkpoint(fixture *f, uint64_t id, int commit)
+fixture_wait(const char *file)
+{
+  FILE *made = fopen(file, "w");
+
+  if (made == NULL)
+    exit(1);
+  fclose(made);
+  while (access(file, F_OK) == 0)
+    (void)usleep(10000);
+}
+
+static void
+fixture_commit(fixture *f, const sb_commit_options *decide, const char *file)
+{
+  sb_status status;
+  sb_error err;
+
+  if (file != NULL)
+    fixture_wait(file);
+  status = f->backend->ops->commit(f->job, decide, &err);
+  if (status == SB_FENCED)
+    exit(9);
+  fixture_check(status, &err, "committing");
+}
+
+/* `file`: see wait above. */
+static void
+fixture_checkpoint(fixture *f, uint64_t id, int commit, const char *file)
 {
   sb_snapshot_options options = { .struct_size = sizeof options,
                                   .kind = SB_SNAPSHOT_CHECKPOINT,
@@ -194,8 +223,7 @@ fixture_checkpoint(fixture *f, uint64_t id, int commit)
   if (!commit)
     _exit(0); /* as if killed */
   decide.parts = parts;
-  fixture_check(f->backend->ops->commit(f->job, &decide, &err), &err,
-                "committing");
+  fixture_commit(f, &decide, file);
   for (i = 0; i < SUBTASKS; i++) {
     fixture_check(f->keyed[i]->ops->notify(f->keyed[i], SB_NOTIFY_COMPLETE, id,
                                            &err), &err, "notifying");
@@ -211,16 +239,16 @@ main(int argc, char **argv)
   uint32_t i;
 
   if (argc < 2) {
-    fputs("usage: sbctl_fixture DIR [abandon]\n", stderr);
+    fputs("usage: sbctl_fixture DIR [abandon | wait FILE]\n", stderr);
     return 2;
   }
   memset(&f, 0, sizeof f);
   fixture_open(&f, argv[1]);
   id = f.restored == NULL ? 0 : f.restored->info.id;
   fixture_change(&f, (unsigned)id + 1);
-  fixture_checkpoint(&f, id + 1, 1);
+  fixture_checkpoint(&f, id + 1, 1, NULL);
   fixture_change(&f, (unsigned)id + 2);
-  fixture_checkpoint(&f, id + 2, argc < 3);
+  fixture_checkpoint(&f, id + 2, argc != 3, argc > 3 ? argv[3] : NULL);
   for (i = 0; i < SUBTASKS; i++)
     f.keyed[i]->ops->close(f.keyed[i]);
   if (f.restored != NULL)

@@ -210,8 +210,7 @@ fixture_fill_plain(fixture_set *set, size_t count, uint64_t seed)
 uint64_t
 fixture_id(const record *r)
 {
-  return record_id(record_group_id(r->state, r->ns, record_hash(r->key)),
-                   r->subkey);
+  return record_full_id(r);
 }
 
 int

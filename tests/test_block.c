@@ -85,6 +85,7 @@ test_bloom_bits(void)
 static size_t
 check_bound(const record *previous, const record *first)
 {
+  uint64_t word = separator_word(first);
   record bound;
   size_t len;
   buf b;
@@ -93,14 +94,14 @@ check_bound(const record *previous, const record *first)
   separator_encode(&b, previous, first);
   CU_ASSERT_EQUAL(b.status, SB_OK);
   len = b.len;
-  CU_ASSERT(separator_word(previous) <= separator_word(first));
-  CU_ASSERT_EQUAL(len == 0, separator_word(previous) < separator_word(first));
+  CU_ASSERT(separator_word(previous) <= word);
+  CU_ASSERT_EQUAL(len == 0, separator_word(previous) < word);
   if (len != 0) {
-    CU_ASSERT_EQUAL(separator_decode(b.data, b.len, &bound), 0);
+    CU_ASSERT_EQUAL(separator_decode(word, b.data, b.len, &bound), 0);
     CU_ASSERT(record_compare(previous, &bound) < 0);
     CU_ASSERT(record_compare(&bound, first) <= 0);
-    CU_ASSERT_EQUAL(separator_word(&bound), separator_word(first));
-    CU_ASSERT_NOT_EQUAL(separator_decode(b.data, b.len - 1, &bound), 0);
+    CU_ASSERT_EQUAL(separator_word(&bound), word);
+    CU_ASSERT_NOT_EQUAL(separator_decode(word, b.data, b.len - 1, &bound), 0);
   }
   buf_dispose(&b);
   return len;
@@ -125,15 +126,24 @@ test_bounds_short(void)
   record b = fixture_record(1, 1, "n", "k", "orange-and-more", "");
   record clear = fixture_record(1, 1, "n", "k", "", "");
 
-  /* Numbers, namespace, hash, level; then the key, one byte of the subkey. */
-  CU_ASSERT_EQUAL(check_bound(&a, &b), 1 + 1 + 2 + 8 + 1 + 2 + 2);
+  /* Level, hash, namespace; then the key, one byte of the subkey. */
+  CU_ASSERT_EQUAL(check_bound(&a, &b), 1 + 8 + 2 + 2 + 2);
   clear.flags = RECORD_CLEAR;
-  CU_ASSERT_EQUAL(check_bound(&clear, &a), 1 + 1 + 2 + 8 + 1 + 2 + 1);
-  b.state = 2;
+  CU_ASSERT_EQUAL(check_bound(&clear, &a), 1 + 8 + 2 + 2 + 1);
+  /* Hashes that differ in the third byte, timers without one. */
+  b.hash = a.hash | 0xff00ffffffffffull;
+  a.hash = b.hash - 0x10000000000ull;
+  CU_ASSERT_EQUAL(check_bound(&a, &b), 1 + 3 + 2);
+  a.hash = b.hash = 0;
+  b.key = sb_slice_of("z", 1);
+  CU_ASSERT_EQUAL(check_bound(&a, &b), 1 + 2 + 2);
+  b.ns = sb_slice_of("nnn", 3);
+  a.ns = sb_slice_of("nnm", 3);
+  CU_ASSERT_EQUAL(check_bound(&a, &b), 1 + 4);
+  /* States are always told apart by the word. */
+  a.state = UINT32_MAX - 1;
+  b.state = UINT32_MAX;
   CU_ASSERT_EQUAL(check_bound(&a, &b), 0);
-  a.state = 70000;
-  b.state = 70001;
-  CU_ASSERT_EQUAL(check_bound(&a, &b), 1 + 3 + 2 + 8 + 1);
 }
 
 /* ---- blocks ------------------------------------------------------------- */

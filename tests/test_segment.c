@@ -235,11 +235,11 @@ test_many_states(void)
   unsigned i;
 
   for (i = 0; i < 4000; i++) {
-    record r = fixture_record((uint16_t)(i % 5), i % 997 * 100, "n", key, "",
-                              "value");
+    record r = fixture_record((uint16_t)(i % 5), i % 997 * 100,
+                              i % 3 == 0 ? "n" : "", key, "", "value");
 
     if (i % 11 == 0)
-      r.state = UINT32_MAX - i;
+      r.state = UINT32_MAX - i % 100;
     snprintf(key, sizeof key, "%u", (unsigned)fixture_below(&random, 10000));
     r.key = sb_slice_of(key, strlen(key));
     fixture_push(&set, &r);
@@ -301,7 +301,7 @@ test_subkeys(void)
   fixture_image image = { 0 };
   segment_writer_options o = fixture_options(3);
   segment_directory *d;
-  record clear = fixture_record(1, 1, "space", "key", "", "");
+  record key = fixture_record(1, 1, "space", "key", "", ""), clear = key;
   record other = fixture_record(1, 1, "space", "yek", "", "");
   uint32_t i;
 
@@ -318,8 +318,10 @@ test_subkeys(void)
     segment_partition p;
 
     CU_ASSERT_EQUAL_FATAL(fixture_partition(&image, d, i, &p, NULL), SB_OK);
-    CU_ASSERT(segment_partition_may_contain(&p, fixture_id(&clear)));
+    CU_ASSERT(segment_partition_may_contain(&p, fixture_id(&key)));
     CU_ASSERT_FALSE(segment_partition_may_contain(&p, fixture_id(&other)));
+    CU_ASSERT_EQUAL(segment_partition_may_contain(&p, fixture_id(&clear)),
+                    i == 0);
   }
   segment_directory_free(&fixture_host, d);
   fixture_image_free(&image);
@@ -375,10 +377,11 @@ test_filter_rate(void)
     segment_partition p;
 
     CU_ASSERT_EQUAL_FATAL(fixture_partition(&image, d, i, &p, NULL), SB_OK);
-    /* 12 bits a record, one block of rounding up, nothing for bounds. */
+    /* 12 bits a record, one block of rounding up. */
     CU_ASSERT(p.filter_len <= segment_directory_at(d, i)->records * 3 / 2 +
                                 32);
-    CU_ASSERT_EQUAL(p.separators_len, 0);
+    /* Few neighbours have equal words in so small a key group. */
+    CU_ASSERT(p.separators_len <= p.count * 5);
     for (j = 0; j < 20000; j++, asked++)
       wrong += (uint32_t)segment_partition_may_contain(&p,
                                                        fixture_next(&random));

@@ -70,6 +70,8 @@ show_parts(printer *out, const inside *in)
     print_number(out, "max_parallelism", in->manifests[i]->key_group_count);
     print_number(out, "states", in->manifests[i]->state_count);
     print_number(out, "segments", in->manifests[i]->segment_count);
+    print_number(out, "held", in->manifests[i]->held_count);
+    print_number(out, "dropped", in->manifests[i]->dropped_count);
     print_number(out, "manifest_bytes", part->length);
     print_text(out, "manifest", part->name == NULL ? "inline" : part->name);
     print_row_end(out);
@@ -150,7 +152,7 @@ checkpoints_show_run(cli *c)
   if (code == CLI_OK)
     code = cli_open_backend(c);
   if (code == CLI_OK)
-    code = inside_open(c, id, &in);
+    code = inside_open(c, id, 0, &in);
   if (code != CLI_OK)
     return code;
   print_begin(out, stdout, cli_has(c, OPTION_JSON));

@@ -103,9 +103,10 @@ inside_read(inside *in, sb_store *store)
 }
 
 int
-inside_open(cli *c, uint64_t id, inside *in)
+inside_open(cli *c, uint64_t id, int may_be_gone, inside *in)
 {
   sb_store *store = inside_store(c);
+  sb_status status;
   sb_error err;
   int code;
 
@@ -113,9 +114,11 @@ inside_open(cli *c, uint64_t id, inside *in)
   in->backend = c->backend;
   if (store == NULL)
     return CLI_FAILED;
-  if (c->backend->ops->checkpoint_open(c->backend, c->job, id,
-                                       SB_CHECKPOINT_PIN, &in->checkpoint,
-                                       &err) != SB_OK)
+  status = c->backend->ops->checkpoint_open(
+    c->backend, c->job, id, SB_CHECKPOINT_PIN, &in->checkpoint, &err);
+  if (status == SB_NOT_FOUND && may_be_gone)
+    return CLI_NOT_FOUND;
+  if (status != SB_OK)
     return cli_fail(&err);
   code = inside_read(in, store);
   if (code != CLI_OK)

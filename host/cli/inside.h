@@ -17,8 +17,10 @@ typedef struct inside {
   manifest **manifests; /* one a part */
 } inside;
 
-/* Opens checkpoint `id` (0: the newest) with a pin. Exit code. */
-int inside_open(cli *c, uint64_t id, inside *in);
+/* Opens checkpoint `id` (0: the newest) with a pin. Exit code; CLI_NOT_FOUND
+   comes without a message if it `may_be_gone`, as one that was listed before
+   may be by now. */
+int inside_open(cli *c, uint64_t id, int may_be_gone, inside *in);
 void inside_close(inside *in);
 
 /* The default host, but for engine_open: it also keeps what a plugin told the

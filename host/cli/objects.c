@@ -32,6 +32,7 @@ typedef struct objects_pass {
   uint64_t count[2], bytes[2], pins; /* all; orphans */
 } objects_pass;
 
+#define OBJECTS_TRIES 20
 #define OBJECTS_ALL 0
 #define OBJECTS_ORPHAN 1
 
@@ -53,7 +54,7 @@ objects_need_read(cli *c, uint64_t id, objects_need *need)
 {
   inside in;
   uint32_t i;
-  int code = inside_open(c, id, &in);
+  int code = inside_open(c, id, 1, &in);
 
   if (code != CLI_OK)
     return code;
@@ -71,8 +72,20 @@ objects_need_read(cli *c, uint64_t id, objects_need *need)
   return CLI_OK;
 }
 
+static void
+objects_dispose(objects_pass *pass)
+{
+  size_t i;
+
+  for (i = 0; i < pass->need_count; i++)
+    names_dispose(&pass->needs[i].names);
+  free(pass->needs);
+  pass->needs = NULL;
+  pass->need_count = 0;
+}
+
 static int
-objects_needs(objects_pass *pass)
+objects_needs_once(objects_pass *pass)
 {
   sb_checkpoint_info *list;
   size_t count, i;
@@ -92,14 +105,20 @@ objects_needs(objects_pass *pass)
   return code;
 }
 
-static void
-objects_dispose(objects_pass *pass)
+/* All retained checkpoints. When one is gone that was just listed, the job has
+   committed others, and the list is read again. */
+static int
+objects_needs(objects_pass *pass)
 {
-  size_t i;
+  int code = CLI_NOT_FOUND, tries;
 
-  for (i = 0; i < pass->need_count; i++)
-    names_dispose(&pass->needs[i].names);
-  free(pass->needs);
+  for (tries = 0; code == CLI_NOT_FOUND && tries < OBJECTS_TRIES; tries++) {
+    objects_dispose(pass);
+    code = objects_needs_once(pass);
+  }
+  if (code == CLI_NOT_FOUND)
+    cli_warn("the job's checkpoints come and go too fast to be read");
+  return code == CLI_NOT_FOUND ? CLI_FAILED : code;
 }
 
 /* The checkpoints that need `name`, as "7,8"; 0 if none does. */

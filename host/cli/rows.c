@@ -285,7 +285,7 @@ rows_print(cli *c, const rows_select *select, int single, uint64_t *printed)
     code = cli_number("--checkpoint", c->values[OPTION_CHECKPOINT],
                       UINT64_MAX, &id);
   if (code == CLI_OK)
-    code = inside_open(c, id, &r.in);
+    code = inside_open(c, id, 0, &r.in);
   if (code != CLI_OK)
     return code;
   print_begin_lines(&c->out, stdout, select->format == ROWS_JSON, "row");

@@ -4,10 +4,12 @@
 
 #include "host/engine/separator.h"
 
-/* What an encoding ends with. */
+/* What an encoding ends with; in its first byte, with the length of the hash
+   above. */
 #define SEPARATOR_HASH 0   /* nothing: before all keys of this hash */
 #define SEPARATOR_KEY 1    /* a key: before all of that key */
 #define SEPARATOR_SUBKEY 2 /* a key and a subkey */
+#define SEPARATOR_HASH_SHIFT 4
 
 uint64_t
 separator_word(const record *r)
@@ -34,25 +36,48 @@ separator_prefix(sb_slice a, sb_slice b)
   return sb_slice_of(b.data, n < b.len ? n + 1 : n);
 }
 
+/* Big-endian, so that bytes compare as the number does. */
+static sb_slice
+separator_hash(uint64_t hash, uint8_t bytes[8])
+{
+  size_t i;
+
+  for (i = 0; i < 8; i++)
+    bytes[i] = (uint8_t)(hash >> (56 - 8 * i));
+  return sb_slice_of(bytes, 8);
+}
+
+/* The start of a bound: level, hash without trailing zeros, namespace. */
+static void
+separator_head(buf *out, unsigned level, sb_slice hash, sb_slice ns)
+{
+  const uint8_t *p = hash.data;
+
+  while (hash.len != 0 && p[hash.len - 1] == 0)
+    hash.len--;
+  buf_u8(out, (uint8_t)(level | hash.len << SEPARATOR_HASH_SHIFT));
+  buf_add(out, hash.data, hash.len);
+  buf_slice(out, ns);
+}
+
 void
 separator_encode(buf *out, const record *previous, const record *first)
 {
-  sb_slice none = { NULL, 0 };
+  uint8_t bytes[8], before[8];
+  sb_slice hash = separator_hash(first->hash, bytes), none = { NULL, 0 };
 
   if (separator_word(previous) != separator_word(first))
     return;
-  buf_varint(out, first->key_group);
-  buf_varint(out, first->state);
-  buf_slice(out, first->ns);
-  buf_u64(out, first->hash);
-  if (previous->state != first->state || previous->hash != first->hash ||
-      !slice_equal(previous->ns, first->ns)) {
-    buf_u8(out, SEPARATOR_HASH);
+  if (!slice_equal(previous->ns, first->ns)) {
+    separator_head(out, SEPARATOR_HASH, none, first->ns);
+  } else if (previous->hash != first->hash) {
+    hash = separator_prefix(separator_hash(previous->hash, before), hash);
+    separator_head(out, SEPARATOR_HASH, hash, first->ns);
   } else if (!slice_equal(previous->key, first->key)) {
-    buf_u8(out, SEPARATOR_KEY);
+    separator_head(out, SEPARATOR_KEY, hash, first->ns);
     buf_slice(out, separator_prefix(previous->key, first->key));
   } else {
-    buf_u8(out, SEPARATOR_SUBKEY);
+    separator_head(out, SEPARATOR_SUBKEY, hash, first->ns);
     buf_slice(out, first->key);
     buf_slice(out, previous->flags & RECORD_CLEAR
                        ? none
@@ -61,17 +86,18 @@ separator_encode(buf *out, const record *previous, const record *first)
 }
 
 int
-separator_decode(const void *bytes, size_t len, record *out)
+separator_decode(uint64_t word, const void *bytes, size_t len, record *out)
 {
   reader r = reader_of(bytes, len);
-  uint64_t key_group = reader_varint(&r);
-  uint64_t state = reader_varint(&r);
-  uint8_t level;
+  unsigned head = reader_u8(&r), hash_len = head >> SEPARATOR_HASH_SHIFT, i;
+  unsigned level = head & ((1u << SEPARATOR_HASH_SHIFT) - 1);
 
   memset(out, 0, sizeof *out);
+  out->key_group = (uint16_t)(word >> 48);
+  out->state = (uint32_t)(word >> 16);
+  for (i = 0; i < 8; i++)
+    out->hash = out->hash << 8 | (i < hash_len ? reader_u8(&r) : 0);
   out->ns = reader_slice(&r);
-  out->hash = reader_u64(&r);
-  level = reader_u8(&r);
   /* A clear marker comes first of its key, as a bound without subkey must. */
   if (level < SEPARATOR_SUBKEY)
     out->flags = RECORD_CLEAR;
@@ -80,12 +106,9 @@ separator_decode(const void *bytes, size_t len, record *out)
   if (level == SEPARATOR_SUBKEY)
     out->subkey = reader_slice(&r);
   if (r.bad || reader_left(&r) != 0 || level > SEPARATOR_SUBKEY ||
-      key_group >= SB_KEY_GROUPS_MAX || state > UINT32_MAX ||
-      out->ns.len > SB_NAMESPACE_MAX || out->key.len > SB_KEY_MAX ||
-      out->subkey.len > SB_SUBKEY_MAX)
+      hash_len > 8 || out->ns.len > SB_NAMESPACE_MAX ||
+      out->key.len > SB_KEY_MAX || out->subkey.len > SB_SUBKEY_MAX)
     return -1;
-  out->key_group = (uint16_t)key_group;
-  out->state = (uint32_t)state;
   return 0;
 }
 
@@ -131,7 +154,8 @@ separator_not_after(const separator_table *t, uint32_t i, const record *key)
 
   if (bytes.len == 0)
     return 1;
-  (void)separator_decode(bytes.data, bytes.len, &bound);
+  (void)separator_decode(load_u64(t->words + (size_t)i * 8), bytes.data,
+                         bytes.len, &bound);
   return record_compare(&bound, key) <= 0;
 }
 
@@ -166,7 +190,7 @@ separator_check_one(const separator_table *t, uint32_t i)
 
   if (bytes.len == 0)
     return i != 0 && word == load_u64(t->words + (size_t)(i - 1) * 8) ? -1 : 0;
-  if (separator_decode(bytes.data, bytes.len, &bound) != 0)
+  if (separator_decode(word, bytes.data, bytes.len, &bound) != 0)
     return -1;
   return separator_word(&bound) == word ? 0 : -1;
 }

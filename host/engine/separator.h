@@ -23,8 +23,10 @@ uint64_t separator_word(const record *r);
    differ, as the word alone then is such a bound. */
 void separator_encode(buf *out, const record *previous, const record *first);
 
-/* 0, or -1 if the bytes are no separator. Slices point into them. */
-int separator_decode(const void *bytes, size_t len, record *out);
+/* 0, or -1 if the bytes are no separator. Slices point into them; key group
+   and state are the word's. */
+int separator_decode(uint64_t word, const void *bytes, size_t len,
+                     record *out);
 
 /* Bounds of an index: `words`, count of them; and either separators_len 0 or
    count offsets of four bytes, then the encodings one after the other. */

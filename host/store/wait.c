@@ -2,6 +2,7 @@
 /* Completions that a thread can wait for; see wait.h. */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "host/store/wait.h"
@@ -75,6 +76,16 @@ store_wait_prepare(store_wait *wait, sb_request *request, uint32_t size,
   wait->error.system = 0;
 }
 
+/* Messages may cut long names. */
+static int
+wait_names(const char *message, const char *name)
+{
+  char start[101];
+
+  (void)snprintf(start, sizeof start, "%s", name);
+  return start[0] != '\0' && strstr(message, start) != NULL;
+}
+
 static sb_status
 wait_error(const store_wait *wait, const char *operation, const char *name,
            sb_error *err)
@@ -85,7 +96,7 @@ wait_error(const store_wait *wait, const char *operation, const char *name,
     message = sb_status_name(wait->status);
   if (err == NULL)
     return wait->status;
-  if (strstr(message, name) != NULL && name[0] != '\0')
+  if (wait_names(message, name))
     sb_error_set(err, wait->status, "%s", message);
   else
     sb_error_set(err, wait->status, "could not %s \"%.300s\": %s", operation,

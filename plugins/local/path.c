@@ -107,7 +107,9 @@ local_fail(const local_store *store, int number, const char *verb,
   struct stat st;
   sb_status status = path_status(number);
 
-  if (number == ENOENT && fstat(store->root, &st) == 0 && st.st_nlink == 0) {
+  /* O_TMPFILE in a removed directory says EPERM. */
+  if ((number == ENOENT || number == EPERM) && fstat(store->root, &st) == 0
+      && st.st_nlink == 0) {
     status = sb_fail(err, SB_IO,
                      "could not %s object \"%.200s\": directory \"%.180s\" "
                      "has been removed", verb, name, store->dir);

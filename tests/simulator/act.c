@@ -82,6 +82,34 @@ act_cell(value_ref value, uint64_t expires_ms)
   return c;
 }
 
+/* For a close look with --verbose twice. */
+static void
+act_say_list(subtask *t, const list_node *list, sb_slice bytes)
+{
+  const uint8_t *p = bytes.data, *end = p + bytes.len;
+  uint32_t i, len;
+
+  for (i = 0; list != NULL && i < list->count; i++) {
+    const list_node *node = list_at(list, i);
+
+    sim_say(&t->job->l->s, "wanted %u: %u bytes %016llx expires %llu", i,
+            node->value.len, (unsigned long long)node->value.seed,
+            (unsigned long long)node->expires_ms);
+  }
+  for (i = 0; end - p >= 4; i++) {
+    uint64_t word = 0;
+
+    memcpy(&len, p, 4);
+    p += 4;
+    if (len > (size_t)(end - p))
+      break;
+    memcpy(&word, p, len < 8 ? len : 8);
+    p += len;
+    sim_say(&t->job->l->s, "got %u: %u bytes %016llx", i, len,
+            (unsigned long long)word);
+  }
+}
+
 static void
 act_wrong(subtask *t, const char *what, size_t index, sb_status status,
           sb_slice bytes)
@@ -91,6 +119,8 @@ act_wrong(subtask *t, const char *what, size_t index, sb_status status,
   cell_text(&t->job->l->sp, index, &t->job->m.cells[index], want,
             sizeof want);
   answer_text(status, bytes, got, sizeof got);
+  if (t->job->m.cells[index].list != NULL && t->job->l->s.verbose)
+    act_say_list(t, t->job->m.cells[index].list, bytes);
   sim_fail(&t->job->l->s, SIM_WRONG, "%s: %s; the answer is %s", what, want,
            got);
 }
@@ -107,7 +137,7 @@ act_get(subtask *t, place at, size_t index)
 
   if (status != SB_NOT_FOUND && job_tolerates(t->job, status, &err, "get"))
     return;
-  t->job->l->compared++;
+  t->job->l->did.compared++;
   if (!cell_agrees(&t->job->l->sp, at.state, &t->job->m.cells[index], status,
                     value, subtask_now_ms(t)))
     act_wrong(t, "get", index, status, value);

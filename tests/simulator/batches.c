@@ -288,7 +288,7 @@ entry_check(entry *e, const char *what, sb_status status)
   subtask *t = e->subtask;
   const space *sp = &t->job->l->sp;
 
-  t->job->l->compared++;
+  t->job->l->did.compared++;
   if (!cell_agrees(sp, space_place(sp, e->cell).state,
                     &t->job->m.cells[e->cell], status,
                     sb_slice_of(e->seen, e->seen_len), subtask_now_ms(t)))

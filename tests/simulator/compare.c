@@ -124,6 +124,13 @@ pass_end(pass *p)
   }
 }
 
+static void
+copy_bytes(const sb_slice *to, sb_slice from)
+{
+  if (from.len != 0)
+    memcpy((void *)(uintptr_t)to->data, from.data, from.len);
+}
+
 /* The order that backend.h promises. */
 static void
 pass_order(pass *p, record *last, const sb_row *row, sb_slice *copies)
@@ -146,9 +153,9 @@ pass_order(pass *p, record *last, const sb_row *row, sb_slice *copies)
   }
   last->key_group = now.key_group;
   last->hash = now.hash;
-  memcpy((void *)(uintptr_t)copies[0].data, row->ns.data, row->ns.len);
-  memcpy((void *)(uintptr_t)copies[1].data, row->key.data, row->key.len);
-  memcpy((void *)(uintptr_t)copies[2].data, now.subkey.data, now.subkey.len);
+  copy_bytes(&copies[0], row->ns);
+  copy_bytes(&copies[1], row->key);
+  copy_bytes(&copies[2], now.subkey);
   last->ns = sb_slice_of(copies[0].data, row->ns.len);
   last->key = sb_slice_of(copies[1].data, row->key.len);
   last->subkey = sb_slice_of(copies[2].data, now.subkey.len);
@@ -173,7 +180,7 @@ pass_rows(pass *p, sb_cursor *cursor, sb_error *err)
       return status;
     pass_row(p, &row);
     pass_order(p, &last, &row, copies);
-    p->c->l->compared++;
+    p->c->l->did.compared++;
   }
 }
 
@@ -204,7 +211,7 @@ sb_status
 compare_all(const comparison *c, sb_error *err)
 {
   const space *sp = &c->l->sp;
-  uint16_t *seen = sim_memory(NULL, sp->cells * sizeof *seen);
+  uint16_t *seen = sim_scratch(&c->l->s, sp->cells * sizeof *seen);
   sb_status status = SB_OK;
   uint32_t i;
 
@@ -216,7 +223,7 @@ compare_all(const comparison *c, sb_error *err)
     memset(seen, 0, sp->cells * sizeof *seen);
     status = pass_run(&p, err);
   }
-  free(seen);
+  sim_scratch_free(&c->l->s, seen);
   return status;
 }
 
@@ -243,7 +250,7 @@ compare_gets(const comparison *c, uint32_t count, rng *r, sb_error *err)
     status = c->keyed->ops->get(c->keyed, &key, &value, err);
     if (status != SB_OK && status != SB_NOT_FOUND)
       return status;
-    c->l->compared++;
+    c->l->did.compared++;
     if (!cell_agrees(sp, at.state, &c->cells[index], status, value,
                       host->clock_ms(host))) {
       char want[200], got[100];

@@ -85,7 +85,7 @@ job_tolerates(job *j, sb_status status, const sb_error *err,
   if (!job_explains(j, status))
     sim_fail(&l->s, SIM_WRONG, "%s: %s: %s", what, sb_status_name(status),
              err->message);
-  l->tolerated++;
+  l->did.tolerated++;
   return 1;
 }
 
@@ -240,7 +240,7 @@ job_restore(job *j)
   job_check_checkpoint(j, j->restored, j->from);
   memcpy(j->m.cells, j->from->cells, l->sp.cells * sizeof *j->m.cells);
   j->states = j->from->states;
-  l->restored++;
+  l->did.restored++;
 }
 
 static void
@@ -251,7 +251,7 @@ job_start_subtasks(job *j)
 
   j->subtask_count = (uint32_t)rng_range(&l->rng, 1, l->subtasks_max);
   if (j->restored != NULL && j->restored->info.part_count != j->subtask_count)
-    l->rescales++;
+    l->did.rescales++;
   for (i = 0; i < j->subtask_count; i++) {
     subtask *t = &j->subtasks[i];
 
@@ -290,7 +290,7 @@ job_gc(job *j)
     j->fenced = 1;
   else
     (void)job_tolerates(j, status, &err, "gc");
-  j->l->gcs++;
+  j->l->did.gcs++;
 }
 
 static void
@@ -414,7 +414,7 @@ job_main(void *arg)
   else
     rounds_final(j);
   if (j->fenced)
-    l->fenced++;
+    l->did.fenced++;
   job_close(j);
 }
 
@@ -449,7 +449,7 @@ job_begin(life *l, int quiet)
   j->process = sim_process_new(&l->s, quiet ? "final" : "job", l->settings);
   j->process->disposed = j;
   j->process->dispose = job_free;
-  l->jobs++;
+  l->did.jobs++;
   j->next = l->all;
   l->all = j;
   (void)sim_spawn(j->process, 0, "coordinator", job_main, j);

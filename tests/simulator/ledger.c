@@ -151,7 +151,7 @@ ledger_committed(job *j, attempt *a)
              (unsigned long long)a->generation);
   if (a->fate == ATTEMPT_MAYBE)
     a->fate = ATTEMPT_OK;
-  l->committed++;
+  l->did.committed++;
   ledger_trim(l);
 }
 

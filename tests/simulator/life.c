@@ -146,7 +146,7 @@ life_crash(life *l, job *j)
 
   if (job_is_over(j) || process->doomed)
     return;
-  l->crashes++;
+  l->did.crashes++;
   if (process->stalled || rng_chance(&l->rng, 300)) {
     sim_crash(process);
     return;
@@ -206,7 +206,7 @@ life_replace(life *l, job **old, size_t *count)
     if (rng_chance(&l->rng, 800))
       sim_stall(j->process);
     old[(*count)++] = j;
-    l->zombies++;
+    l->did.zombies++;
     l->current = NULL;
   } else if (rng_chance(&l->rng, l->unrest)) {
     life_crash(l, j);
@@ -271,26 +271,37 @@ life_master(void *arg)
 /* ---- a seed ------------------------------------------------------------- */
 
 static void
-life_report(const life *l)
+life_add(life *l, life_counts *sum)
 {
-  fprintf(stderr, "seed %llu: jobs %llu crashes %llu old %llu fenced %llu "
-          "committed %llu restored %llu rescales %llu readers %llu gcs %llu "
-          "compared %llu tolerated %llu early %llu compactions %llu cold "
-          "%llu requests %llu faults %llu flips %llu switches %llu "
-          "virtual %llu s\n",
-          (unsigned long long)l->s.seed, (unsigned long long)l->jobs,
-          (unsigned long long)l->crashes, (unsigned long long)l->zombies,
-          (unsigned long long)l->fenced, (unsigned long long)l->committed,
-          (unsigned long long)l->restored, (unsigned long long)l->rescales,
-          (unsigned long long)l->readers, (unsigned long long)l->gcs,
-          (unsigned long long)l->compared, (unsigned long long)l->tolerated,
-          (unsigned long long)l->early_flushes,
-          (unsigned long long)l->compactions,
-          (unsigned long long)l->cold_reads,
-          (unsigned long long)l->b.op_serial,
-          (unsigned long long)l->b.faults, (unsigned long long)l->b.flips,
-          (unsigned long long)l->s.switches,
-          (unsigned long long)(l->s.now_ns / (1000 * SIM_MS)));
+  uint64_t *to = (uint64_t *)(void *)sum;
+  const uint64_t *from = (const uint64_t *)(const void *)&l->did;
+  size_t i;
+
+  l->did.requests = l->b.op_serial;
+  l->did.faults = l->b.faults;
+  l->did.flips = l->b.flips;
+  l->did.switches = l->s.switches;
+  l->did.virtual_ms = l->s.now_ns / SIM_MS;
+  for (i = 0; i < sizeof *sum / sizeof *to; i++)
+    to[i] += from[i];
+}
+
+void
+life_print(const life_counts *did)
+{
+  static const char *const names[] = {
+    "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
+    "readers", "gcs", "compared", "tolerated", "early-flushes",
+    "compactions", "cold-reads", "requests", "faults", "flips", "switches",
+    "virtual-ms"
+  };
+  const uint64_t *values = (const uint64_t *)(const void *)did;
+  size_t i;
+
+  printf("sim did:");
+  for (i = 0; i < sizeof names / sizeof names[0]; i++)
+    printf(" %s=%llu", names[i], (unsigned long long)values[i]);
+  putchar('\n');
 }
 
 int
@@ -321,8 +332,7 @@ life_of_seed(uint64_t seed, uint64_t steps, int verbose,
            : l->s.kind == SIM_LEAKED ? "leaked" : "wrong", l->s.failure);
     fflush(stdout);
   }
-  if (verbose)
-    life_report(l);
+  life_add(l, &result->did);
   if (special != NULL && special->finish != NULL)
     special->finish(special->arg, l);
   sim_dispose(&l->s);

@@ -42,6 +42,13 @@ typedef struct attempt {
   char blob[48];
 } attempt;
 
+/* What happened; added up over seeds, so that a quiet simulation shows. */
+typedef struct life_counts {
+  uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
+    readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
+    requests, faults, flips, switches, virtual_ms;
+} life_counts;
+
 struct life {
   sim s;
   bucket b;
@@ -68,9 +75,7 @@ struct life {
   uint64_t takeovers;          /* begun */
   job *current, *all;
   sim_process *master;
-  uint64_t jobs, crashes, zombies, fenced, committed, restored, readers,
-    compared, tolerated, gcs, rescales;
-  uint64_t evictions, early_flushes, compactions, cold_reads;
+  life_counts did;
 };
 
 /* ---- a job's process ---------------------------------------------------- */
@@ -181,6 +186,7 @@ struct job {
 typedef struct life_result {
   uint64_t trace;
   uint64_t counts[SIM_KINDS];
+  life_counts did;
 } life_result;
 
 /* Another story over the same world: the fault loops. */
@@ -194,6 +200,8 @@ typedef struct life_special {
 /* life.c; 1 if it failed, and what is added to *result */
 int life_of_seed(uint64_t seed, uint64_t steps, int verbose,
                  const life_special *special, life_result *result);
+
+void life_print(const life_counts *did);
 
 /* final.c */
 void final_check(life *l);

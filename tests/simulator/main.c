@@ -151,6 +151,7 @@ main_seeds(const arguments *a)
     }
   }
   (void)alarm(0);
+  life_print(&result.did);
   printf("sim seeds=%llu steps=%llu lost=%llu wrong=%llu leaked=%llu\n",
          (unsigned long long)seeds, (unsigned long long)a->steps,
          (unsigned long long)result.counts[SIM_LOST],

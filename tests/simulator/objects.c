@@ -142,13 +142,14 @@ objects_hash(const object_data *data)
   return hash;
 }
 
-/* The last part of a name: HEAD is the one object that is ever replaced. */
+/* HEAD is the one object that is ever replaced. A numbered HEAD that was
+   removed may be made again by an old writer: it finds out by listing. */
 static int
 objects_replaceable(const char *name)
 {
   const char *slash = strrchr(name, '/');
 
-  return strcmp(slash == NULL ? name : slash + 1, "HEAD") == 0;
+  return strncmp(slash == NULL ? name : slash + 1, "HEAD", 4) == 0;
 }
 
 static void

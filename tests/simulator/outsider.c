@@ -35,7 +35,7 @@ outsider_check(outsider *o, sb_status status, const sb_error *err,
   if (l->b.faults == 0 && o->process->alloc_failures == 0)
     sim_fail(&l->s, SIM_WRONG, "outsider: %s: %s: %s", what,
              sb_status_name(status), err->message);
-  l->tolerated++;
+  l->did.tolerated++;
   sim_crash(o->process);
 }
 
@@ -156,7 +156,7 @@ outsider_main(void *arg)
   if (sim_process_left(o->process, text, sizeof text))
     sim_fail(&l->s, SIM_LEAKED, "%s has closed all and leaves %s",
              o->process->name, text);
-  l->readers++;
+  l->did.readers++;
 }
 
 static void

@@ -76,9 +76,6 @@ snap_begin(subtask *t, round *r)
   sb_error err;
   sb_status status;
 
-  batch_drain(t);
-  if (r->decided)
-    return;
   memset(&options, 0, sizeof options);
   options.struct_size = sizeof options;
   options.kind = l->full && rng_chance(&l->rng, 50)
@@ -107,22 +104,33 @@ snap_begin(subtask *t, round *r)
     snap_run(sn);
 }
 
-void
-rounds_begin(subtask *t)
+static round *
+rounds_next(const subtask *t)
 {
-  job *j = t->job;
   round *first = NULL;
   size_t i;
 
   for (i = 0; i < LIFE_ROUNDS_MAX; i++) {
-    round *r = &j->rounds[i];
+    round *r = &t->job->rounds[i];
 
     if (r->used && !r->decided && r->snaps[t->index].state == SNAP_NONE &&
         (first == NULL || r->attempt->id < first->attempt->id))
       first = r;
   }
-  if (first != NULL)
-    snap_begin(t, first);
+  return first;
+}
+
+void
+rounds_begin(subtask *t)
+{
+  round *r;
+
+  if (rounds_next(t) == NULL)
+    return;
+  batch_drain(t); /* the round may be over when it returns */
+  r = rounds_next(t);
+  if (r != NULL)
+    snap_begin(t, r);
 }
 
 static int

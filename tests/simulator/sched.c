@@ -24,6 +24,37 @@ sim_memory(void *old, size_t size)
   return p;
 }
 
+typedef struct sim_scratch_block {
+  struct sim_scratch_block *next, *prev;
+} sim_scratch_block;
+
+void *
+sim_scratch(sim *s, size_t size)
+{
+  sim_scratch_block *block = sim_memory(NULL, sizeof *block + size);
+
+  block->prev = NULL;
+  block->next = s->scratch;
+  if (block->next != NULL)
+    block->next->prev = block;
+  s->scratch = block;
+  return block + 1;
+}
+
+void
+sim_scratch_free(sim *s, void *p)
+{
+  sim_scratch_block *block = (sim_scratch_block *)p - 1;
+
+  if (block->prev != NULL)
+    block->prev->next = block->next;
+  else
+    s->scratch = block->next;
+  if (block->next != NULL)
+    block->next->prev = block->prev;
+  free(block);
+}
+
 void
 sim_init(sim *s, uint64_t seed)
 {
@@ -585,6 +616,8 @@ sim_dispose(sim *s)
   }
   while (s->heap_count != 0)
     sim_item_drop(s, s->heap[0]);
+  while (s->scratch != NULL)
+    sim_scratch_free(s, s->scratch + 1);
   free(s->heap);
   free(s->ready);
   locks_bind(NULL);

@@ -114,6 +114,7 @@ struct sim {
   int failed, finished, verbose;
   int kind;                 /* of the failure */
   char failure[1024];
+  struct sim_scratch_block *scratch;
   uint64_t trace;           /* hash of all that was decided, for replays */
 };
 
@@ -156,6 +157,11 @@ void sim_item_drop(sim *s, sim_item *item);
 /* Fails if the running task holds a mutex: waits and calls out are then not
    allowed. */
 void sim_check_unlocked(sim *s, const char *what);
+
+/* Memory of the driver's own tasks, which may be killed while they hold it:
+   freed with the world at the latest. */
+void *sim_scratch(sim *s, size_t size);
+void sim_scratch_free(sim *s, void *p);
 
 /* host.c */
 void sim_host_init(sim_process *process);

@@ -168,10 +168,9 @@ subtask_stats(subtask *t)
     sim_fail(&l->s, SIM_WRONG, "%llu bytes are used of a budget of %llu",
              (unsigned long long)stats.memory_used,
              (unsigned long long)stats.memory_limit);
-  l->evictions += stats.evicted_bytes != 0;
-  l->early_flushes += stats.early_flushes;
-  l->compactions += stats.compactions;
-  l->cold_reads += stats.cold_reads;
+  l->did.early_flushes += stats.early_flushes;
+  l->did.compactions += stats.compactions;
+  l->did.cold_reads += stats.cold_reads;
 }
 
 static void

@@ -14,7 +14,7 @@ view_check(view *v, size_t index, sb_status status, sb_slice value)
   life *l = v->subtask->job->l;
   char want[200], got[100];
 
-  l->compared++;
+  l->did.compared++;
   if (cell_agrees(&l->sp, space_place(&l->sp, index).state, &v->cells[index],
                    status, value, subtask_now_ms(v->subtask)))
     return;
@@ -30,7 +30,8 @@ view_get(view *v, size_t index)
   life *l = t->job->l;
   place at = space_place(&l->sp, index);
   sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
-  size_t room = rng_chance(&l->rng, 100) ? 3 : l->value_max * 40u, size = 0;
+  size_t room = rng_chance(&l->rng, 100) ? 3 : l->value_max + 65536u;
+  size_t size = 0;
   uint8_t *buffer;
   sb_error err;
   sb_status status;
@@ -38,7 +39,7 @@ view_get(view *v, size_t index)
   if ((t->states >> at.state & 1) == 0 || key.key_group < t->group_first ||
       key.key_group > t->group_last)
     return;
-  buffer = sim_memory(NULL, room);
+  buffer = sim_scratch(&l->s, room);
   status = t->keyed->ops->view_get(v->handle, &key, buffer, room, &size,
                                    &err);
   if (status == SB_OK || status == SB_NOT_FOUND)
@@ -48,7 +49,7 @@ view_get(view *v, size_t index)
              size, room);
   else if (status != SB_TOO_LARGE)
     (void)job_tolerates(t->job, status, &err, "view_get");
-  free(buffer);
+  sim_scratch_free(&l->s, buffer);
 }
 
 static void

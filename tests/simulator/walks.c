@@ -353,6 +353,8 @@ walk_write(subtask *t, walk *w)
   } else {
     value.len = is_list ? value.len % 600 + 8 : value.len;
     expires = act_expiry(t, value.len);
+    if (is_list) /* elements share their record's */
+      expires = list_at(c.list, w->row_element)->expires_ms;
     value_fill(value, t->bytes);
     status = t->keyed->ops->scan_update(t->keyed, w->handle,
                                         sb_slice_of(t->bytes, value.len),
@@ -391,7 +393,7 @@ walk_go(subtask *t, size_t i)
       walk_close(t, i);
       return;
     }
-    l->compared++;
+    l->did.compared++;
     walk_row(t, w, &row);
     if (rng_chance(&l->rng, 60))
       walk_write(t, w);
