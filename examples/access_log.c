@@ -267,9 +267,11 @@ job_run(job *j)
   j->subtasks = calloc(j->settings.subtasks, sizeof *j->subtasks);
   if (j->subtasks == NULL)
     return EXIT_FAILED;
-  for (i = 0; i < j->settings.subtasks; i++)
+  for (i = 0; i < j->settings.subtasks; i++) {
+    sink_init(&j->subtasks[i].sink, j, i);
     if (queue_init(&j->subtasks[i].queue) != 0)
       return EXIT_FAILED;
+  }
   status = job_restore_all(j, &err);
   if (status != SB_OK)
     job_fail(j, status, &err);

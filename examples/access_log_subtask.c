@@ -18,7 +18,6 @@ subtask_open(subtask *s, job *j, uint32_t index, sb_error *err)
   s->job = j;
   s->index = index;
   s->watermark_ms = INT64_MIN;
-  sink_init(&s->sink, j, index);
   options.job = "";
   options.operator_id = "";
   options.subtask = index;

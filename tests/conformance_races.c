@@ -267,7 +267,7 @@ typedef struct race_thread {
   pthread_barrier_t *barrier;
   const char *name;
   const char *etag;         /* NULL: create */
-  char body[16];
+  char body[32];
   store_meta meta;
   sb_status status;
 } race_thread;

@@ -6,5 +6,5 @@ test_state_SOURCES = test_state.c fake_host.c fake_host.h \
 	fake_keyed.c fake_keyed.h
 test_coordinator_SOURCES = test_coordinator.c fake_host.c fake_host.h \
 	fake_keyed.c fake_keyed.h
-dist_check_SCRIPTS += test-kill-loop.sh test-stop-loop.sh
+dist_check_SCRIPTS += test-access-log.sh test-kill-loop.sh test-stop-loop.sh
 EXTRA_DIST += kill-loop.sh stop-loop.sh job-functions.sh

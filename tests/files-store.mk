@@ -19,10 +19,12 @@ sb_conformance_SOURCES = $(conformance_sources)
 sb_conformance_LDADD = $(core_libs)
 sb_conformance_LDFLAGS =
 
-check_PROGRAMS += test_local test_store test_filters
+check_PROGRAMS += test_local test_local_faults test_store test_filters
 test_local_SOURCES = test_local.c store_fixture.c store_fixture.h
+test_local_faults_SOURCES = test_local_faults.c \
+	store_fixture.c store_fixture.h
 # Its system calls stand in for the plugin's.
-test_local_LDFLAGS = $(AM_LDFLAGS) -rdynamic
+test_local_faults_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 test_store_SOURCES = test_store.c store_fixture.c store_fixture.h
 test_filters_SOURCES = test_filters.c store_fixture.c store_fixture.h
 

@@ -103,6 +103,8 @@ fixture_open(fixture *f, const char *dir)
                 &err, "configuration");
   fixture_check(sb_config_set(f->config, "state.backend.local.dir", dir, NULL,
                               &err), &err, "configuration");
+  fixture_check(sb_config_set(f->config, "state.backend.local.sync", "false",
+                              NULL, &err), &err, "configuration");
   fixture_check(sb_backend_open(f->config, NULL, &f->backend, &err), &err,
                 "opening the backend");
   fixture_check(f->backend->ops->takeover(f->backend, &takeover, &f->job,

@@ -2,6 +2,7 @@
 /* A store to test, without an engine; see store_fixture.h. */
 #include "config.h"
 
+#include <CUnit/CUnit.h>
 #include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -31,6 +32,23 @@ fixture_alloc(const sb_host *host, void *old, size_t size)
   if (old != NULL && size == 0)
     atomic_fetch_sub(&f->blocks, 1);
   return p;
+}
+
+/* These keep memory for the whole process: not out of what is counted. */
+static void
+fixture_metric_add(const sb_host *host, const char *name, int64_t delta)
+{
+  (void)host;
+  sb_host_default()->metric_add(sb_host_default(), name, delta);
+}
+
+static sb_status
+fixture_timer_start(const sb_host *host, uint64_t delay_ms, sb_task *task,
+                    void *arg, uint64_t *id, sb_error *err)
+{
+  (void)host;
+  return sb_host_default()->timer_start(sb_host_default(), delay_ms, task,
+                                        arg, id, err);
 }
 
 /* What engine_open would do, up to the engine. */
@@ -81,6 +99,8 @@ fixture_open(fixture *f, const char *plugin, const char *const *settings,
 
   f->host = *sb_host_default();
   f->host.alloc = fixture_alloc;
+  f->host.metric_add = fixture_metric_add;
+  f->host.timer_start = fixture_timer_start;
   f->host.engine_open = fixture_engine_open;
   atomic_store(&f->allocation_fails, 0);
   atomic_store(&f->blocks, 0);
@@ -119,9 +139,20 @@ fixture_open_local(fixture *f, const char *const *settings, sb_error *err)
 }
 
 void
+fixture_settle(fixture *f, long blocks)
+{
+  int tries;
+
+  for (tries = 0; tries < 2000 && atomic_load(&f->blocks) > blocks; tries++)
+    (void)usleep(1000);
+  CU_ASSERT_TRUE(atomic_load(&f->blocks) <= blocks);
+}
+
+void
 fixture_close(fixture *f)
 {
   store_close(f->store);
+  fixture_settle(f, 0);
   sb_config_free(f->config);
   f->store = NULL;
   f->config = NULL;

@@ -30,8 +30,13 @@ sb_status fixture_open(fixture *f, const char *plugin,
    names. */
 sb_status fixture_open_local(fixture *f, const char *const *settings,
                              sb_error *err);
-void fixture_close(fixture *f);   /* the directory stays */
+/* Closes; all memory must have been given back. The directory stays. */
+void fixture_close(fixture *f);
 void fixture_remove(fixture *f);  /* closes and removes the directory */
+
+/* Waits until no more than `blocks` are allocated: threads of the host give
+   their memory, and this host, up a moment after the work is done. */
+void fixture_settle(fixture *f, long blocks);
 
 sb_status fixture_put(fixture *f, const char *name, const char *text,
                       uint32_t flags, const char *etag, store_meta *meta,

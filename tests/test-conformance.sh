@@ -16,7 +16,8 @@ local_store()
 
 under()
 {
-  local_store "$1" --set "state.backend.filters=$1" "${@:2}"
+  local_store "$1" --set "state.backend.filters=$1" \
+    --set state.backend.local.sync=false "${@:2}"
 }
 
 # Nothing but locks stays under the directory.
@@ -36,11 +37,11 @@ ok "under trace" under trace --set state.backend.filter.trace.log=false \
   --set "state.backend.filter.trace.file=$work/trace.txt"
 ok "under fault that is told nothing" under fault
 ok "under latency" under latency \
-  --set state.backend.filter.latency.operations=get,put,head,list \
+  --set state.backend.filter.latency.operations=get,head,list,commit,abort \
   --set state.backend.filter.latency.p50=1ms \
   --set state.backend.filter.latency.p99=2ms
 ok "under all of them" under stats,latency,fault,trace \
-  --set state.backend.filter.trace.log=false --set state.backend.local.sync=false
+  --set state.backend.filter.trace.log=false
 like "stats counted" "$(cat "$work/stats.txt")" '^put\.count=[1-9]'
 like "trace traced" "$(head -1000 "$work/trace.txt")" '^put ".*" status=ok'
 

@@ -45,11 +45,15 @@ fi
 if mounted ramfs mode=777 "$work/mnt" true 2>/dev/null; then
   ok "a poor file system" mounted ramfs mode=777 "$work/mnt" \
     env TMPDIR="$work/mnt" "$tests/test_local"
+  ok "failing calls on a poor file system" \
+    mounted ramfs mode=777 "$work/mnt" \
+    env TMPDIR="$work/mnt" "$tests/test_local_faults"
   ok "conformance on a poor file system" mounted ramfs mode=777 "$work/mnt" \
     "$tests/conformance" local --rounds 5 \
     --set "state.backend.local.dir=$work/mnt/d"
 else
   skip "a poor file system" "no ramfs here"
+  skip "failing calls on a poor file system" "no ramfs here"
   skip "conformance on a poor file system" "no ramfs here"
 fi
 

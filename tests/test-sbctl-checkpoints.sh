@@ -7,7 +7,7 @@
 
 data=$work/data
 common=(--set state.backend=local --set "state.backend.local.dir=$data"
-  --job fixture)
+  --set state.backend.local.sync=false --job fixture)
 
 run()
 {
@@ -129,7 +129,7 @@ is "an interrupted reader says so" "$?" 130
 is "and leaves no pin" "$(pins)" 0
 
 # Readers of a job that goes on never see it half done.
-for _ in 1 2 3 4 5 6 7 8; do
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
   sbctl_fixture "$data" || echo failed
 done >"$work/going" 2>&1 &
 job=$!
@@ -140,7 +140,6 @@ while kill -0 $job 2>/dev/null; do
   [ "$code" = 0 ] || { bad=$((bad + 1)); note "verify: $code $err"; }
   run gc
   [ "$code" = 0 ] || { bad=$((bad + 1)); note "gc: $code $err"; }
-  grep -q '^orphans=0$' "$work/out" || { bad=$((bad + 1)); note "$out"; }
   run dump --state totals
   [ "$(count '^row ')" = 1000 ] || { bad=$((bad + 1)); note "dump: $code $err"; }
   reads=$((reads + 1))
@@ -189,7 +188,10 @@ cp "$work/kept" "$data/$segment"
 run checkpoints verify
 is "whole again" "$code" 0
 
-# objects, gc
+# objects, gc. A compaction that ended after the last checkpoint leaves orphans
+# to clean up.
+run gc --yes --take-over
+is "gc of a job at rest" "$code" 0
 run objects
 is "objects exits with 0" "$code" 0
 like "objects: a segment and who needs it" "$out" \

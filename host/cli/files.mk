@@ -25,4 +25,4 @@ sb_cli_files = \
 # sbctl reads manifests and segments, so it is linked with the internal symbols.
 bin_PROGRAMS += sbctl
 sbctl_SOURCES = $(sb_cli_files)
-sbctl_LDADD = $(core_libs)
+sbctl_LDADD = libsbcore.la $(SB_LIBS) $(PTHREAD_LIBS)

@@ -2,75 +2,18 @@
 /*
  * Batches. An operation that memory can answer is done at once. One that needs
  * a piece of a segment waits for the fetch of that piece and is then tried
- * again from the start, which is cheap and needs no saved state. Fetches of
- * neighbouring pieces share a GET, identical ones join, and the number and
- * bytes of GETs under way are limited.
- *
- * Everything but the store's completion runs on the owner thread.
+ * again from the start, which is cheap and needs no saved state.
  */
 #include "config.h"
 
-#include <stdlib.h>
-
+#include "host/engine/async.h"
 #include "host/engine/scan.h"
-#include "host/store/store.h"
 
-#define ASYNC_GETS_MAX 128u             /* under way at once */
-#define ASYNC_GAP_MAX 65536u            /* read over rather than ask twice */
-#define ASYNC_GET_MAX ((uint64_t)1 << 20)
-#define ASYNC_BUCKETS 1024u             /* of keys with pending operations */
-
-/* One operation under way; sb_op.internal[0] points to it. */
-typedef struct pending {
-  struct pending *next;     /* in its list: fetch, ready or done */
-  struct pending *behind;   /* the next one on the same key */
-  struct pending *chain;    /* other keys in the bucket */
-  uint64_t key;             /* hash of state, namespace and key */
-  sb_op *op;
-  place place;
-} pending;
-
-/* One piece of a segment somebody waits for. */
-typedef struct piece {
-  struct piece *next;
-  need need;
-  pending *waiting;
-  cache_entry *pin;
-  version *version;         /* keeps the segment */
-  sb_status status;
-  sb_error error;
-  int tries;
-} piece;
-
-/* One GET for one or more pieces. */
-typedef struct get_io {
-  struct get_io *next;
-  async *owner;
-  segment *segment;
-  uint64_t offset, length;
-  void *buffer;
-  piece *pieces;
-  sb_status status;
-  sb_error error;
-} get_io;
-
-struct async {
-  keyed *keyed;
-  pending *buckets[ASYNC_BUCKETS]; /* first of each key */
-  pending *ready_first, *ready_last; /* to be tried */
-  pending *done_first, *done_last;
-  piece *queued;            /* no GET yet */
-  piece *flying;            /* in a GET */
-  uint64_t flying_bytes;
-  uint32_t gets;
-  uint64_t count;           /* operations not yet out of poll */
-  pthread_mutex_t lock;     /* guards finished */
-  get_io *finished;
-};
+#define ASYNC_GROUP 32u /* operations whose memory is fetched together */
 
 /* ---- lists --------------------------------------------------------------- */
 
-static void
+void
 async_push(pending **first, pending **last, pending *p)
 {
   p->next = NULL;
@@ -81,10 +24,14 @@ async_push(pending **first, pending **last, pending *p)
   *last = p;
 }
 
+/* Operations with the same number are on one key. */
 static uint64_t
-async_key(const sb_key *key)
+async_key(keyed *k, const sb_key *key)
 {
-  return record_group_id(key->state, key->ns, record_hash(key->key));
+  if (key->state >= k->state_count)
+    return 0;
+  return record_group_id(k->states[key->state]->id, key->ns,
+                         record_hash(key->key));
 }
 
 static pending **
@@ -104,71 +51,34 @@ async_find(async *a, uint64_t key)
 }
 
 static void
+async_done(async *a, sb_op *op, sb_status status)
+{
+  op->status = status;
+  op->internal[2] = NULL;
+  if (a->done_last == NULL)
+    a->done_first = op;
+  else
+    a->done_last->internal[2] = op;
+  a->done_last = op;
+}
+
+void
 async_finish(async *a, pending *p, sb_status status)
 {
   pending **at = async_bucket(a, p->key);
 
-  p->op->status = status;
   while (*at != p)
     at = &(*at)->chain;
   *at = p->chain;
+  a->waiting--;
   if (p->behind != NULL) {
     /* The next one on this key takes its place and is tried. */
     p->behind->chain = *async_bucket(a, p->key);
     *async_bucket(a, p->key) = p->behind;
     async_push(&a->ready_first, &a->ready_last, p->behind);
   }
-  async_push(&a->done_first, &a->done_last, p);
-}
-
-/* ---- pieces -------------------------------------------------------------- */
-
-static piece *
-async_find_piece(piece *list, const need *n)
-{
-  while (list != NULL &&
-         (list->need.segment != n->segment || list->need.kind != n->kind ||
-          list->need.offset != n->offset))
-    list = list->next;
-  return list;
-}
-
-static sb_status
-async_want(async *a, pending *p, const need *n)
-{
-  keyed *k = a->keyed;
-  piece *f = async_find_piece(a->queued, n);
-
-  if (f == NULL)
-    f = async_find_piece(a->flying, n);
-  if (f == NULL) {
-    f = mem_zalloc(k->host, sizeof *f);
-    if (f == NULL)
-      return SB_NO_MEMORY;
-    f->need = *n;
-    f->version = k->version;
-    keyed_lock(k);
-    f->version->refs++;
-    keyed_unlock(k);
-    f->next = a->queued;
-    a->queued = f;
-  }
-  p->next = f->waiting;
-  f->waiting = p;
-  return SB_OK;
-}
-
-static void
-async_free_piece(async *a, piece *f)
-{
-  keyed *k = a->keyed;
-
-  if (f->pin != NULL)
-    cache_unpin(k->engine->cache, f->pin);
-  keyed_lock(k);
-  version_unref(k, f->version);
-  keyed_unlock(k);
-  mem_free(k->host, f);
+  async_done(a, p->op, status);
+  mem_free(a->keyed->host, p);
 }
 
 /* ---- trying an operation ------------------------------------------------- */
@@ -273,6 +183,8 @@ async_try(async *a, pending *p, need *n, sb_error *err)
     return write_cell(k, &p->place, op->value, 0, op->expires_ms, 0, NULL,
                       err);
   case SB_OP_REMOVE:
+    if (p->place.state->kind == SB_STATE_LIST)
+      return write_clear(k, &p->place, err);
     return write_remove(k, &p->place, err);
   case SB_OP_APPEND:
     return write_append(k, &p->place, op->value, op->expires_ms, err);
@@ -285,7 +197,7 @@ async_try(async *a, pending *p, need *n, sb_error *err)
   }
 }
 
-static void
+void
 async_run_ready(async *a)
 {
   while (a->ready_first != NULL) {
@@ -308,272 +220,6 @@ async_run_ready(async *a)
   }
 }
 
-/* ---- GETs ---------------------------------------------------------------- */
-
-static void
-async_got(void *arg, const sb_store_result *result)
-{
-  get_io *io = arg;
-  async *a = io->owner;
-  keyed *k = a->keyed;
-
-  io->status = result->status;
-  if (result->error != NULL)
-    io->error = *result->error;
-  if (result->status == SB_OK && result->length != io->length)
-    io->status = sb_error_set(&io->error, SB_CORRUPT, "could not read segment "
-                              "\"%s\": the object is cut", io->segment->name);
-  pthread_mutex_lock(&a->lock);
-  io->next = a->finished;
-  a->finished = io;
-  k->host->event_set(k->host, k->event);
-  pthread_mutex_unlock(&a->lock);
-  if (k->wake != NULL)
-    k->wake(k->wake_arg);
-}
-
-static int
-async_piece_before(const piece *a, const piece *b)
-{
-  if (a->need.segment != b->need.segment)
-    return a->need.segment->number < b->need.segment->number;
-  return a->need.offset < b->need.offset;
-}
-
-/* Sorts the queue by place, so that neighbours stand side by side. */
-static void
-async_sort(async *a)
-{
-  piece *sorted = NULL, *list = a->queued, *tail = NULL;
-
-  while (list != NULL) {
-    piece *f = list, **at = &sorted;
-
-    list = f->next;
-    if (tail != NULL && async_piece_before(tail, f)) {
-      f->next = NULL;
-      tail->next = f;
-      tail = f;
-      continue;
-    }
-    while (*at != NULL && async_piece_before(*at, f))
-      at = &(*at)->next;
-    f->next = *at;
-    *at = f;
-    if (f->next == NULL)
-      tail = f;
-  }
-  a->queued = sorted;
-}
-
-/* Takes the first piece and the neighbours that fit into one GET. */
-static get_io *
-async_take_io(async *a)
-{
-  get_io *io = mem_zalloc(a->keyed->host, sizeof *io);
-  piece *f = a->queued, *last = f;
-  uint64_t end;
-
-  if (io == NULL)
-    return NULL;
-  end = f->need.offset + f->need.length;
-  while (last->next != NULL && last->next->need.segment == f->need.segment &&
-         last->next->need.offset <= end + ASYNC_GAP_MAX &&
-         last->next->need.offset + last->next->need.length -
-             f->need.offset <= ASYNC_GET_MAX) {
-    last = last->next;
-    if (last->need.offset + last->need.length > end)
-      end = last->need.offset + last->need.length;
-  }
-  io->owner = a;
-  io->segment = f->need.segment;
-  io->offset = f->need.offset;
-  io->length = end - f->need.offset;
-  io->buffer = mem_alloc(a->keyed->host, (size_t)io->length);
-  if (io->buffer == NULL) {
-    mem_free(a->keyed->host, io);
-    return NULL;
-  }
-  io->pieces = f;
-  a->queued = last->next;
-  last->next = NULL;
-  return io;
-}
-
-static void
-async_free_io(async *a, get_io *io)
-{
-  engine_release(a->keyed->engine, (size_t)io->length);
-  mem_free(a->keyed->host, io->buffer);
-  mem_free(a->keyed->host, io);
-}
-
-/* Ends everything that waits for a piece that cannot be had. */
-static void
-async_fail_piece(async *a, piece *f, sb_status status)
-{
-  while (f->waiting != NULL) {
-    pending *p = f->waiting;
-
-    f->waiting = p->next;
-    async_finish(a, p, status == SB_NOT_FOUND ? SB_CORRUPT : status);
-  }
-  async_free_piece(a, f);
-}
-
-static void
-async_move_to_flying(async *a, piece *list)
-{
-  while (list != NULL) {
-    piece *next = list->next;
-
-    list->next = a->flying;
-    a->flying = list;
-    list = next;
-  }
-}
-
-static sb_status
-async_send(async *a, get_io *io)
-{
-  keyed *k = a->keyed;
-  sb_get_request request;
-
-  memset(&request, 0, sizeof request);
-  request.base.struct_size = sizeof request;
-  request.base.priority = SB_PRIORITY_READ;
-  request.base.done = async_got;
-  request.base.arg = io;
-  request.name = io->segment->name;
-  request.offset = io->offset;
-  request.length = io->length;
-  request.buffer = io->buffer;
-  atomic_fetch_add_explicit(&k->cold_reads, 1, memory_order_relaxed);
-  return store_get_async(k->host, k->engine->store, &request, NULL,
-                         &io->error);
-}
-
-static uint64_t
-async_bytes_max(const async *a)
-{
-  uint64_t max = a->keyed->engine->memory_limit / 16;
-
-  return max < ASYNC_GET_MAX ? ASYNC_GET_MAX : max;
-}
-
-static void
-async_dispatch(async *a)
-{
-  async_sort(a);
-  while (a->queued != NULL && a->gets < ASYNC_GETS_MAX &&
-         (a->gets == 0 || a->flying_bytes < async_bytes_max(a))) {
-    get_io *io = async_take_io(a);
-    piece *pieces;
-    sb_status status;
-
-    if (io == NULL) {
-      piece *f = a->queued;
-
-      a->queued = f->next;
-      async_fail_piece(a, f, SB_NO_MEMORY);
-      continue;
-    }
-    pieces = io->pieces;
-    engine_charge(a->keyed->engine, (size_t)io->length);
-    a->gets++;
-    a->flying_bytes += io->length;
-    /* The pieces stay on io->pieces as an array of needs would: they are
-       found in `flying` by their segment and range. */
-    io->pieces = NULL;
-    async_move_to_flying(a, pieces);
-    status = async_send(a, io);
-    if (status == SB_OK)
-      continue;
-    io->status = status;
-    pthread_mutex_lock(&a->lock);
-    io->next = a->finished;
-    a->finished = io;
-    pthread_mutex_unlock(&a->lock);
-  }
-}
-
-/* Pieces of a GET: unlinked from `flying`. */
-static piece *
-async_claim(async *a, const get_io *io)
-{
-  piece **at = &a->flying, *claimed = NULL;
-
-  while (*at != NULL) {
-    piece *f = *at;
-
-    if (f->need.segment != io->segment || f->need.offset < io->offset ||
-        f->need.offset + f->need.length > io->offset + io->length) {
-      at = &f->next;
-      continue;
-    }
-    *at = f->next;
-    f->next = claimed;
-    claimed = f;
-  }
-  return claimed;
-}
-
-static void
-async_land_piece(async *a, piece *f, const get_io *io)
-{
-  keyed *k = a->keyed;
-  const uint8_t *bytes = io->buffer;
-  sb_status status = io->status;
-
-  if (status == SB_OK)
-    status = reader_install(k, &f->need, bytes + (f->need.offset - io->offset),
-                            &f->pin, &f->error);
-  if (status == SB_CORRUPT && f->tries++ == 0) {
-    f->next = a->queued; /* it may have been damaged on the way */
-    a->queued = f;
-    return;
-  }
-  if (status != SB_OK) {
-    async_fail_piece(a, f, status);
-    return;
-  }
-  while (f->waiting != NULL) {
-    pending *p = f->waiting;
-
-    f->waiting = p->next;
-    async_push(&a->ready_first, &a->ready_last, p);
-  }
-  /* The pin is held until those have been tried. */
-  async_run_ready(a);
-  async_free_piece(a, f);
-}
-
-static int
-async_land(async *a)
-{
-  get_io *io, *next;
-
-  pthread_mutex_lock(&a->lock);
-  io = a->finished;
-  a->finished = NULL;
-  pthread_mutex_unlock(&a->lock);
-  if (io == NULL)
-    return 0;
-  for (; io != NULL; io = next) {
-    piece *f = async_claim(a, io), *after;
-
-    next = io->next;
-    a->gets--;
-    a->flying_bytes -= io->length;
-    for (; f != NULL; f = after) {
-      after = f->next;
-      async_land_piece(a, f, io);
-    }
-    async_free_io(a, io);
-  }
-  return 1;
-}
-
 /* Whatever can go on without waiting. */
 static void
 async_work(async *a)
@@ -582,14 +228,6 @@ async_work(async *a)
     async_run_ready(a);
     async_dispatch(a);
   } while (async_land(a) || a->ready_first != NULL);
-}
-
-static sb_status
-async_wait(async *a, uint64_t deadline_ns)
-{
-  keyed *k = a->keyed;
-
-  return k->host->event_wait(k->host, k->event, deadline_ns);
 }
 
 /* ---- submit, poll, settle ------------------------------------------------ */
@@ -615,11 +253,17 @@ async_writes(uint32_t kind)
          kind == SB_OP_UPDATE || kind == SB_OP_CLEAR;
 }
 
+static int
+async_is_scan(uint32_t kind)
+{
+  return kind == SB_OP_SCAN_OPEN || kind == SB_OP_SCAN_NEXT;
+}
+
 static sb_status
-async_check_kind(const keyed *k, const sb_op *op, const pending *p,
+async_check_kind(const keyed *k, const sb_op *op, const state *s,
                  sb_error *err)
 {
-  int list = p->place.state != NULL && p->place.state->kind == SB_STATE_LIST;
+  int list = s->kind == SB_STATE_LIST;
 
   if (async_writes(op->kind) && (k->flags & SB_OPEN_READ_ONLY))
     return sb_error_set(err, SB_INVALID, "cannot write: the handle was opened "
@@ -637,55 +281,100 @@ async_check_kind(const keyed *k, const sb_op *op, const pending *p,
   return SB_OK;
 }
 
+/* Everything about an operation that can be wrong, before any is taken. */
 static sb_status
-async_prepare(keyed *k, sb_op *op, pending **out, sb_error *err)
+async_check(keyed *k, sb_op *op, sb_error *err)
 {
-  pending *p;
-  sb_status status;
+  sb_status status = SB_OK;
 
   if (op->kind < SB_OP_GET || op->kind > SB_OP_PREFETCH || op->kind % 10 != 0)
     return sb_error_set(err, SB_INVALID, "there is no operation of kind %u",
                         (unsigned)op->kind);
-  p = mem_zalloc(k->host, sizeof *p);
-  if (p == NULL)
-    return sb_error_set(err, SB_NO_MEMORY,
-                        "could not take a batch: no memory");
-  p->op = op;
-  status = SB_OK;
-  if (op->kind == SB_OP_SCAN_OPEN || op->kind == SB_OP_SCAN_NEXT) {
-    p->key = k->host->random(k->host);
-  } else {
-    status = keyed_place(k, &op->key, &p->place, err);
-    p->key = async_key(&op->key);
+  if (!async_is_scan(op->kind)) {
+    status = keyed_check_key(k, &op->key, err);
+    if (status == SB_OK)
+      status = async_check_kind(k, op, k->states[op->key.state], err);
   }
-  if (status == SB_OK)
-    status = async_check_kind(k, op, p, err);
-  if (status != SB_OK) {
-    mem_free(k->host, p);
-    return status;
-  }
-  op->internal[0] = p;
-  op->internal[1] = NULL;
+  memset(op->internal, 0, sizeof op->internal);
   op->result = sb_slice_of(NULL, 0);
-  *out = p;
-  return SB_OK;
+  return status;
+}
+
+/* Keeps an operation that has to wait, for a piece or for its key. */
+static pending *
+async_keep(async *a, const pending *p)
+{
+  pending *kept = mem_dup(a->keyed->host, p, sizeof *p);
+
+  if (kept == NULL)
+    async_done(a, p->op, SB_NO_MEMORY);
+  else
+    a->waiting++;
+  return kept;
 }
 
 static void
 async_start(async *a, pending *p)
 {
-  pending *before = async_find(a, p->key);
+  pending *before = a->waiting == 0 ? NULL : async_find(a, p->key), *kept;
+  sb_error error;
+  sb_status status;
+  need n;
 
   a->count++;
   if (before != NULL) {
     while (before->behind != NULL)
       before = before->behind;
-    before->behind = p;
+    before->behind = async_keep(a, p);
     return;
   }
-  p->chain = *async_bucket(a, p->key);
-  *async_bucket(a, p->key) = p;
-  async_push(&a->ready_first, &a->ready_last, p);
+  n.segment = NULL;
+  status = async_try(a, p, &n, &error);
+  if (status != SB_BUSY || n.segment == NULL) {
+    async_done(a, p->op, status);
+    return;
+  }
+  kept = async_keep(a, p);
+  if (kept == NULL)
+    return;
+  kept->chain = *async_bucket(a, p->key);
+  *async_bucket(a, p->key) = kept;
+  status = async_want(a, kept, &n);
+  if (status != SB_OK)
+    async_finish(a, kept, status);
+}
+
+/* Starts up to ASYNC_GROUP operations: what they touch first in memory is
+   asked for together, so that the cache misses overlap. */
+static void
+async_start_group(async *a, sb_op *const *ops, size_t count)
+{
+  keyed *k = a->keyed;
+  pending batch[ASYNC_GROUP];
+  size_t i;
+
+  memset(batch, 0, count * sizeof *batch);
+  for (i = 0; i < count; i++) {
+    batch[i].op = ops[i];
+    if (async_is_scan(ops[i]->kind)) {
+      batch[i].key = k->host->random(k->host);
+      continue;
+    }
+    keyed_place_key(k, &ops[i]->key, &batch[i].place);
+    batch[i].key = batch[i].place.group_id;
+    table_prefetch(&batch[i].place.state->tables[batch[i].place.table],
+                   batch[i].place.id);
+  }
+  for (i = 0; i < count; i++)
+    if (batch[i].place.state != NULL)
+      table_prefetch_cell(
+        &batch[i].place.state->tables[batch[i].place.table],
+        batch[i].place.id);
+  for (i = 0; i < count; i++) {
+    keyed_count(async_writes(ops[i]->kind) ? &k->counters.writes
+                                           : &k->counters.reads, 1);
+    async_start(a, &batch[i]);
+  }
 }
 
 sb_status
@@ -693,29 +382,18 @@ async_submit(sb_keyed *base, sb_op *const *ops, size_t count, sb_error *err)
 {
   keyed *k = (keyed *)base;
   sb_status status = keyed_enter(k, err);
-  pending *p;
   size_t i;
 
   async_free_given(k);
   if (status == SB_OK && k->async == NULL)
     status = async_new(k, err);
+  for (i = 0; i < count && status == SB_OK; i++)
+    status = async_check(k, ops[i], err);
   if (status != SB_OK)
     return status;
-  for (i = 0; i < count; i++) {
-    status = async_prepare(k, ops[i], &p, err);
-    if (status != SB_OK)
-      break;
-  }
-  if (status != SB_OK) {
-    while (i-- > 0)
-      mem_free(k->host, ops[i]->internal[0]);
-    return status;
-  }
-  for (i = 0; i < count; i++) {
-    keyed_count(async_writes(ops[i]->kind) ? &k->counters.writes
-                                           : &k->counters.reads, 1);
-    async_start(k->async, ops[i]->internal[0]);
-  }
+  for (i = 0; i < count; i += ASYNC_GROUP)
+    async_start_group(k->async, ops + i,
+                      count - i < ASYNC_GROUP ? count - i : ASYNC_GROUP);
   async_work(k->async);
   return SB_OK;
 }
@@ -738,21 +416,18 @@ async_deliver(async *a, sb_op **done, size_t max)
   size_t n = 0;
 
   while (n < max && a->done_first != NULL) {
-    pending *p = a->done_first;
+    sb_op *op = a->done_first;
+    given *g = op->internal[1];
 
-    a->done_first = p->next;
+    a->done_first = op->internal[2];
     if (a->done_first == NULL)
       a->done_last = NULL;
-    done[n++] = p->op;
-    p->op->internal[0] = NULL;
-    if (p->op->internal[1] != NULL) {
-      given *g = p->op->internal[1];
-
+    if (g != NULL) {
       g->next = a->keyed->given;
       a->keyed->given = g;
-      p->op->internal[1] = NULL;
+      op->internal[1] = NULL;
     }
-    mem_free(a->keyed->host, p);
+    done[n++] = op;
     a->count--;
   }
   return n;
@@ -786,73 +461,38 @@ async_settle(keyed *k, const sb_key *key, sb_error *err)
   async *a = k->async;
 
   async_free_given(k);
-  while (a->count != 0) {
-    int busy = a->queued != NULL || a->flying != NULL ||
-               a->ready_first != NULL;
-
-    if (key != NULL ? async_find(a, async_key(key)) == NULL : !busy)
-      break;
+  while (a->waiting != 0 &&
+         (key == NULL || async_find(a, async_key(k, key)) != NULL)) {
     if (keyed_stopping(k))
       return sb_error_set(err, SB_CANCELLED, "the handle was interrupted");
     async_work(a);
-    if (key != NULL ? async_find(a, async_key(key)) == NULL
-                    : a->queued == NULL && a->flying == NULL)
+    if (a->waiting == 0 ||
+        (key != NULL && async_find(a, async_key(k, key)) == NULL))
       break;
     (void)async_wait(a, SB_NO_DEADLINE);
   }
   return SB_OK;
 }
 
-/* GETs under way write into our buffers: wait for them. */
 void
 async_free(keyed *k)
 {
   async *a = k->async;
-  piece *f;
+  pending *p;
+  sb_op *op;
 
   async_free_given(k);
   if (a == NULL)
     return;
-  while (a->queued != NULL) {
-    f = a->queued;
-    a->queued = f->next;
-    async_fail_piece(a, f, SB_CANCELLED);
-  }
-  while (a->gets != 0) {
-    get_io *io, *next;
-
-    pthread_mutex_lock(&a->lock);
-    io = a->finished;
-    a->finished = NULL;
-    pthread_mutex_unlock(&a->lock);
-    if (io == NULL)
-      (void)async_wait(a, SB_NO_DEADLINE);
-    for (; io != NULL; io = next) {
-      next = io->next;
-      a->gets--;
-      async_free_io(a, io);
-    }
-  }
-  while (a->flying != NULL) {
-    f = a->flying;
-    a->flying = f->next;
-    async_fail_piece(a, f, SB_CANCELLED);
-  }
-  while (a->ready_first != NULL) {
-    pending *p = a->ready_first;
-
+  async_cancel_fetches(a);
+  while ((p = a->ready_first) != NULL) {
     a->ready_first = p->next;
     if (a->ready_first == NULL)
       a->ready_last = NULL;
     async_finish(a, p, SB_CANCELLED);
   }
-  while (a->done_first != NULL) {
-    pending *p = a->done_first;
-
-    a->done_first = p->next;
-    mem_free(k->host, p->op->internal[1]);
-    mem_free(k->host, p);
-  }
+  for (op = a->done_first; op != NULL; op = op->internal[2])
+    mem_free(k->host, op->internal[1]);
   pthread_mutex_destroy(&a->lock);
   mem_free(k->host, a);
   k->async = NULL;

@@ -34,10 +34,11 @@ void block_at(const block *b, uint32_t i, record *out);
 uint32_t block_seek(const block *b, const record *key);
 
 /* 1 and *out if the block has the record of this place: same key group,
-   state, namespace, key, subkey and RECORD_CLEAR. `id` is its record_id. */
+   state, namespace, key, subkey and RECORD_CLEAR. `id` is its
+   record_full_id. */
 int block_get(const block *b, const record *key, uint64_t id, record *out);
 
-/* The record's id: record_id of its own group. */
+/* record_full_id without hashing the key again. */
 uint64_t block_record_id(const record *r);
 
 /* A checked block: order of the records and tags, for those who verify. */

@@ -6,4 +6,5 @@ sb_engine_files = \
 	engine/table.c engine/table.h engine/record.h \
 	engine/reader.c engine/reader.h engine/merge.c \
 	engine/restore.c engine/snapshot.c engine/view.c engine/compact.c \
-	engine/scan.c engine/scan.h engine/scan_write.c engine/async.c
+	engine/scan.c engine/scan.h engine/scan_write.c engine/async.c \
+	engine/async.h engine/async_fetch.c

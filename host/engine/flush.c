@@ -10,6 +10,8 @@
 #include "host/engine/keyed.h"
 #include "host/engine/sort.h"
 
+#define FLUSH_PREFETCH 12u /* cells fetched ahead of their turn */
+
 /* What one flush takes: frozen epochs `first` up to and with `last`. */
 typedef struct batch {
   frozen *first, *last;
@@ -88,8 +90,13 @@ flush_write(keyed *k, const sort_entry *entries, size_t count, output *o,
     const cell *c = entries[i].cell;
     const state *s = k->states[c->state];
 
-    if (i + 8 < count)
-      __builtin_prefetch(entries[i + 8].cell);
+    if (i + FLUSH_PREFETCH < count) {
+      const char *ahead = (const char *)entries[i + FLUSH_PREFETCH].cell;
+
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + 64);
+      __builtin_prefetch(ahead + 128);
+    }
     cell_record(c, s->id, s->ordered, &r);
     if (have_last && record_compare(&r, &last) == 0)
       continue;

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "host/engine/keyed.h"
+#include "host/store/store.h"
 
 #define CHUNK_MIN ((size_t)4 << 10)
 #define CHUNK_MAX ((size_t)256 << 10)
@@ -369,17 +370,18 @@ place_check(const keyed *k, const sb_key *key, const state *s, sb_error *err)
 }
 
 sb_status
-keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err)
+keyed_check_key(const keyed *k, const sb_key *key, sb_error *err)
 {
-  sb_status status;
-
   if (key->state >= k->state_count)
     return sb_error_set(err, SB_INVALID, "there is no state %u",
                         (unsigned)key->state);
+  return place_check(k, key, k->states[key->state], err);
+}
+
+void
+keyed_place_key(keyed *k, const sb_key *key, place *p)
+{
   p->state = k->states[key->state];
-  status = place_check(k, key, p->state, err);
-  if (status != SB_OK)
-    return status;
   p->table = key->key_group - k->key_group_first;
   p->key.state = p->state->id;
   p->key.key_group = (uint16_t)key->key_group;
@@ -390,7 +392,16 @@ keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err)
   p->key.value = sb_slice_of(NULL, 0);
   p->key.expires_ms = 0;
   place_ids(p);
-  return SB_OK;
+}
+
+sb_status
+keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err)
+{
+  sb_status status = keyed_check_key(k, key, err);
+
+  if (status == SB_OK)
+    keyed_place_key(k, key, p);
+  return status;
 }
 
 void
@@ -484,8 +495,6 @@ keyed_free_records(keyed *k)
   }
 }
 
-/* Forgets dropped names. Objects that no manifest ever named go from the store
-   too: nobody else knows them. */
 static void
 keyed_free_dropped(keyed *k)
 {
@@ -496,6 +505,37 @@ keyed_free_dropped(keyed *k)
     mem_free(k->host, d->name);
     mem_free(k->host, d);
   }
+}
+
+/* Objects that no manifest ever named go from the store with the handle:
+   nobody else knows them. What cannot be removed now is an orphan for the next
+   generation's clean-up. */
+static void
+keyed_remove_unpublished(keyed *k)
+{
+  size_t count = 0, i, live = k->live == NULL ? 0 : k->live->count;
+  const dropped_name *d;
+  const char **names;
+
+  for (d = k->dropped; d != NULL; d = d->next)
+    count += !d->published;
+  names = mem_alloc(k->host, (count + live + 1) * sizeof *names);
+  if (names == NULL)
+    return;
+  count = 0;
+  for (d = k->dropped; d != NULL; d = d->next)
+    if (!d->published)
+      names[count++] = d->name;
+  for (i = 0; i < live; i++) {
+    const segment *s = k->live->views[i].segment;
+
+    if (s->own && !s->published &&
+        (i == 0 || s != k->live->views[i - 1].segment))
+      names[count++] = s->name;
+  }
+  if (count != 0)
+    (void)store_remove(k->host, k->engine->store, names, count, NULL, NULL);
+  mem_free(k->host, (void *)names);
 }
 
 static void
@@ -538,6 +578,8 @@ keyed_close(sb_keyed *base)
   while (k->tasks != 0)
     (void)keyed_wait(k, k->event, SB_NO_DEADLINE);
   keyed_unlock(k);
+  if (!(k->flags & SB_OPEN_READ_ONLY))
+    keyed_remove_unpublished(k);
   keyed_free(k);
 }
 

@@ -194,6 +194,9 @@ typedef struct place {
 } place;
 
 sb_status keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err);
+/* The two halves of it. */
+sb_status keyed_check_key(const keyed *k, const sb_key *key, sb_error *err);
+void keyed_place_key(keyed *k, const sb_key *key, place *p);
 void keyed_place_record(keyed *k, state *s, const record *r, place *p);
 
 /* write.c: cells and memory pressure */

@@ -12,7 +12,9 @@
 #include "host/store/store.h"
 
 #define OUTPUT_CANCEL_EVERY 256u /* records between looks at `cancelled` */
-#define OUTPUT_RESERVE (512u << 10) /* of the budget, for buffers and filters */
+#define OUTPUT_RESERVE (256u << 10) /* of the budget, for blocks and filters */
+#define OUTPUT_WRITE_MAX ((size_t)1 << 20) /* bytes handed to the store at once */
+#define OUTPUT_CACHE_BLOCK 65536u /* larger blocks do not enter the cache */
 
 struct output {
   keyed *keyed;
@@ -21,6 +23,8 @@ struct output {
   uint32_t schema_count;
   segment_writer *writer;
   store_writer *stream;
+  buf out;          /* not yet handed to the stream */
+  size_t write_size;
   segment *current;
   segment **done;
   size_t done_count, done_cap;
@@ -84,7 +88,11 @@ output_new(keyed *k, const output_options *options, output **out,
   o->keyed = k;
   o->options = *options;
   buf_init(&o->full_key, k->host, 2u * 65536u);
-  engine_charge(k->engine, OUTPUT_RESERVE);
+  buf_init(&o->out, k->host, OUTPUT_WRITE_MAX);
+  o->write_size = k->engine->memory_limit / 64;
+  if (o->write_size > OUTPUT_WRITE_MAX)
+    o->write_size = OUTPUT_WRITE_MAX;
+  engine_charge(k->engine, OUTPUT_RESERVE + o->write_size);
   if (output_schemas(o) != SB_OK) {
     output_free(o);
     goto no_memory;
@@ -97,14 +105,37 @@ no_memory:
 }
 
 static sb_status
+output_drain(output *o, sb_error *err)
+{
+  sb_status status = SB_OK;
+
+  if (o->out.len != 0)
+    status = store_writer_add(o->stream, o->out.data, o->out.len, err);
+  buf_clear(&o->out);
+  return status;
+}
+
+/* Small pieces are gathered: each write to the store is a change of threads. */
+static sb_status
 output_emit(void *arg, const void *data, size_t len, sb_error *err)
 {
   output *o = arg;
+  sb_status status = SB_OK;
 
-  return store_writer_add(o->stream, data, len, err);
+  if (o->out.len + len > o->write_size)
+    status = output_drain(o, err);
+  if (status != SB_OK)
+    return status;
+  if (len >= o->write_size)
+    return store_writer_add(o->stream, data, len, err);
+  buf_add(&o->out, data, len);
+  if (o->out.status != SB_OK)
+    return sb_error_set(err, SB_NO_MEMORY, "could not write segment \"%s\": no "
+                        "memory", o->current->name);
+  return SB_OK;
 }
 
-/* Finished blocks go to the cache, if there is room without pushing. */
+/* Finished blocks go to the cache while it has room to spare. */
 static void
 output_block(void *arg, uint64_t offset, uint32_t stored_len, const void *raw,
              uint32_t raw_len)
@@ -114,7 +145,9 @@ output_block(void *arg, uint64_t offset, uint32_t stored_len, const void *raw,
   void *copy;
 
   (void)stored_len;
-  if (!o->options.fill_cache || raw_len > 65536)
+  if (!o->options.fill_cache || raw_len > OUTPUT_CACHE_BLOCK ||
+      cache_used(e->cache) >
+        atomic_load_explicit(&e->cache_limit, memory_order_relaxed) / 4 * 3)
     return;
   copy = mem_dup(e->host, raw, raw_len);
   if (copy != NULL)
@@ -180,9 +213,8 @@ output_begin(output *o, sb_error *err)
   status = segment_writer_new(k->host, &options, &o->writer, err);
   if (status != SB_OK)
     return status;
-  return store_writer_open(k->host, k->engine->store, o->current->name,
-                           o->options.size_max, o->options.priority,
-                           &o->stream, err);
+  return store_writer_open(k->host, k->engine->store, o->current->name, 0,
+                           o->options.priority, &o->stream, err);
 }
 
 static sb_status
@@ -213,6 +245,8 @@ output_end(output *o, sb_error *err)
   if (o->writer == NULL)
     return SB_OK;
   status = segment_writer_finish(o->writer, &o->current->info, err);
+  if (status == SB_OK)
+    status = output_drain(o, err);
   if (status != SB_OK)
     return status;
   segment_writer_free(o->writer);
@@ -347,6 +381,7 @@ output_free(output *o)
   mem_free(k->host, o->done);
   mem_free(k->host, o->schemas);
   buf_dispose(&o->full_key);
-  engine_release(k->engine, OUTPUT_RESERVE);
+  buf_dispose(&o->out);
+  engine_release(k->engine, OUTPUT_RESERVE + o->write_size);
   mem_free(k->host, o);
 }

@@ -13,6 +13,8 @@ cursor_enter(keyed *k, sb_cursor *c, sb_error *err)
 {
   sb_status status = keyed_enter(k, err);
 
+  if (status == SB_OK && k->async != NULL)
+    status = async_settle(k, NULL, err);
   if (status != SB_OK)
     return status;
   if (!c->has_row)

@@ -190,8 +190,8 @@ sb_status segment_partition_check(const segment_info *info, uint32_t index,
 void segment_partition_view(const void *bytes, size_t len,
                             segment_partition *p);
 
-/* 0: no record with this id (record_id) is in the partition's blocks. A key's
-   group id is there if any of its records is. */
+/* 0: no record with this id (record_full_id) is in the partition's blocks. A
+   key's group id is there if any of its records or its clear marker is. */
 int segment_partition_may_contain(const segment_partition *p, uint64_t id);
 uint32_t segment_partition_count(const segment_partition *p);
 

@@ -132,6 +132,26 @@ slot_entry(uint64_t slot)
   return (void *)(uintptr_t)(slot & 0xFFFFFFFFFFFFull);
 }
 
+static inline void
+table_prefetch(const table *t, uint64_t id)
+{
+  if (t->slots != NULL)
+    __builtin_prefetch(&t->slots[(uint32_t)id & t->mask]);
+}
+
+/* The cell in the id's own slot, right in most cases. */
+static inline void
+table_prefetch_cell(const table *t, uint64_t id)
+{
+  const char *entry;
+
+  if (t->slots == NULL)
+    return;
+  entry = slot_entry(t->slots[(uint32_t)id & t->mask]);
+  __builtin_prefetch(entry);
+  __builtin_prefetch(entry + 64);
+}
+
 chunk *chunk_new(const sb_host *host, size_t size);
 void chunk_free(const sb_host *host, chunk *c);
 void chunk_list_push(chunk_list *list, chunk *c);

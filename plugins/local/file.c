@@ -491,7 +491,7 @@ local_link_object(local_op *op, int fd, int *number, sb_error *err)
 void
 local_temp_sweep(const local_store *store)
 {
-  char raw[4096];
+  _Alignas(struct dirent64) char raw[4096];
   int hidden = local_open_hidden(store, 0);
   ssize_t n;
 

@@ -50,7 +50,7 @@ typedef struct list_page {
   sb_store_entry *entries;
   int truncated;
   char path[SB_OBJECT_NAME_MAX + 512];
-  char raw[LIST_RAW];
+  _Alignas(struct dirent64) char raw[LIST_RAW];
 } list_page;
 
 static void *
@@ -76,7 +76,8 @@ list_compare(const void *left, const void *right)
 static void
 list_cut(list_names *set)
 {
-  qsort(set->names, set->count, sizeof set->names[0], list_compare);
+  if (set->count > 1)
+    qsort(set->names, set->count, sizeof set->names[0], list_compare);
   if (set->count > set->keep) {
     set->count = set->keep;
     set->more = 1;

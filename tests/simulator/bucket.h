@@ -51,6 +51,7 @@ typedef struct bucket {
   object **objects;         /* by name; removed ones stay as a memory of their
                                names, which are never to be used again */
   size_t count, cap, live;
+  uint64_t live_bytes;
   uint64_t etag_serial, op_serial;
   struct bucket_op *ops;    /* not yet over */
   size_t ops_count;

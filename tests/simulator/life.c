@@ -49,7 +49,7 @@ life_bucket(life *l)
   l->alloc_trouble = some(r, 250, 3);
 }
 
-static void
+void
 life_setting(life *l, const char *key, int64_t number, const char *text)
 {
   sim_setting *setting = l->settings;

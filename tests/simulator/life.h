@@ -73,6 +73,7 @@ struct life {
   uint64_t value_serial;
   uint64_t newest_generation;  /* whose take-over returned SB_OK */
   uint64_t takeovers;          /* begun */
+  void *special;            /* the fault loops' */
   job *current, *all;
   sim_process *master;
   life_counts did;
@@ -201,6 +202,8 @@ typedef struct life_special {
 int life_of_seed(uint64_t seed, uint64_t steps, int verbose,
                  const life_special *special, life_result *result);
 
+void life_setting(life *l, const char *key, int64_t number,
+                  const char *text);
 void life_print(const life_counts *did);
 
 /* final.c */
@@ -210,7 +213,7 @@ void final_read(life *l, sim_process *process, sb_backend *backend,
                 const attempt *a, uint64_t id);
 
 /* faults.c, self.c */
-int fault_loop(int verbose);
+int fault_loop(int verbose, int brief, const char *only);
 int self_test(void);
 
 /* ledger.c */

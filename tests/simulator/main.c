@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sim [--seeds A-B] [--steps N] [--verbose] [--twice] [--fault-loop]
+ * sim [--seeds A-B] [--steps N] [--verbose] [--twice]
+ * sim --fault-loop [--brief] | --fault CASE:MODE:NUMBER
+ * sim --self-test
  *
  * Runs one life a seed and prints what was lost, wrong or leaked. A failing
  * seed is printed with what differed; the same seed and steps replay it
@@ -73,14 +75,17 @@ main_signals(void)
 
 typedef struct arguments {
   uint64_t first, last, steps;
-  int verbose, twice, faults, self;
+  int verbose, twice, faults, brief, self;
+  const char *only;         /* one run of the fault loops: case:mode:number */
 } arguments;
 
 static int
 usage(void)
 {
   fprintf(stderr, "usage: sim [--seeds A-B] [--steps N] [--verbose] "
-          "[--twice] [--fault-loop] [--self-test]\n");
+          "[--twice]\n"
+          "       sim --fault-loop [--brief] | --fault CASE:MODE:NUMBER\n"
+          "       sim --self-test\n");
   return 2;
 }
 
@@ -114,6 +119,10 @@ parse(int argc, char **argv, arguments *a)
       a->twice = 1;
     else if (strcmp(argv[i], "--fault-loop") == 0)
       a->faults = 1;
+    else if (strcmp(argv[i], "--brief") == 0)
+      a->brief = 1;
+    else if (strcmp(argv[i], "--fault") == 0 && i + 1 < argc)
+      a->only = argv[++i], a->faults = 1;
     else if (strcmp(argv[i], "--self-test") == 0)
       a->self = 1;
     else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc &&
@@ -163,7 +172,7 @@ main_seeds(const arguments *a)
 int
 main(int argc, char **argv)
 {
-  arguments a = { 1, 10, 2000, 0, 0, 0, 0 };
+  arguments a = { 1, 10, 2000, 0, 0, 0, 0, 0, NULL };
   int failed;
 
   if (parse(argc, argv, &a) != 0)
@@ -172,7 +181,7 @@ main(int argc, char **argv)
   if (a.self)
     failed = self_test();
   else if (a.faults)
-    failed = fault_loop(a.verbose);
+    failed = fault_loop(a.verbose, a.brief, a.only);
   else
     failed = main_seeds(&a);
   task_pool_free();

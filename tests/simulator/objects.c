@@ -11,6 +11,8 @@
 #include "tests/simulator/bucket.h"
 #include "tests/simulator/item.h"
 
+#define OBJECTS_BYTES_MAX (512ull << 20) /* a life is far from it */
+
 object_data *
 objects_data(const void *bytes, uint64_t size)
 {
@@ -167,6 +169,12 @@ objects_store(bucket_op *op, object_data *data)
   }
   if (o->data == NULL)
     b->live++;
+  else
+    b->live_bytes -= o->data->size;
+  b->live_bytes += data->size;
+  if (b->live_bytes > OBJECTS_BYTES_MAX)
+    sim_fail(b->sim, SIM_WRONG, "the store grows without bounds: %zu objects",
+             b->live);
   objects_unref(o->data);
   o->data = data;
   data->refs++;
@@ -265,6 +273,7 @@ effect_remove(bucket_op *op)
       continue;
     if (b->removing != NULL)
       b->removing(b->removing_arg, op->names[i]);
+    b->live_bytes -= o->data->size;
     objects_unref(o->data);
     o->data = NULL;
     b->live--;
