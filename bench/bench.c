@@ -200,7 +200,7 @@ bench_remove_tree(const char *path)
   (void)nftw(path, bench_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* ---- results ---------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------ */
 
 void
 bench_add(bench_series *series, double value)
@@ -246,7 +246,7 @@ bench_print(const char *name, double our_value, const char *peer,
   fflush(stdout);
 }
 
-/* ---- command line ------------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------- */
 
 static void
 bench_usage(FILE *to)

@@ -62,7 +62,7 @@ double bench_rate(bench_step *step, void *arg, uint64_t operations);
 const char *bench_path(const char *format, ...) SB_PRINTF(1, 2);
 void bench_remove_tree(const char *path);
 
-/* ---- results -------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------ */
 
 typedef struct bench_series {
   double values[BENCH_ROUNDS_MAX];
@@ -77,7 +77,7 @@ void bench_print(const char *name, double ours, const char *peer,
                  double peer_value, const char *unit, int higher,
                  const char *extra);
 
-/* ---- our side -------------------------------------------------------------- */
+/* ---- our side ----------------------------------------------------------- */
 
 typedef struct ours {
   const char *dir;
@@ -106,7 +106,7 @@ typedef struct ours_times {
 void ours_checkpoint(ours *o, ours_times *times);
 sb_key ours_key(const ours *o, const uint8_t *key);
 
-/* ---- RocksDB ---------------------------------------------------------------- */
+/* ---- RocksDB ------------------------------------------------------------ */
 
 typedef struct rocks rocks;
 #define ROCKS_NAME "rocksdb"
@@ -130,7 +130,7 @@ uint64_t rocks_scan(rocks *r);
 /* A checkpoint as Flink's backend makes one: flush and hard links. */
 void rocks_checkpoint(rocks *r, const char *dir);
 
-/* ---- cases -------------------------------------------------------------------- */
+/* ---- cases -------------------------------------------------------------- */
 
 typedef struct bench_case {
   const char *name;

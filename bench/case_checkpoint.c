@@ -117,7 +117,7 @@ case_flush(void)
   bench_remove_tree(bench_path("flush-rocks"));
 }
 
-/* ---- requests ------------------------------------------------------------------ */
+/* ---- requests ----------------------------------------------------------- */
 
 typedef struct request_counts {
   uint64_t writes, reads;
@@ -245,7 +245,7 @@ case_requests_per_checkpoint(void)
   bench_remove_tree(bench_path("requests-rocks-%u", bench.rounds));
 }
 
-/* ---- restore --------------------------------------------------------------------- */
+/* ---- restore ------------------------------------------------------------ */
 
 static void
 restore_copy_file(const char *from, const char *to)

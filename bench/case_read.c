@@ -64,7 +64,7 @@ read_rocks_random(void *arg, uint64_t first, uint64_t count)
     read_rocks_get(run->rocks, bench_next(&run->random) % bench.keys);
 }
 
-/* ---- get_record --------------------------------------------------------------- */
+/* ---- get_record --------------------------------------------------------- */
 
 void
 case_get_record(void)
@@ -94,7 +94,7 @@ case_get_record(void)
   bench_remove_tree(bench_path("get-rocks"));
 }
 
-/* ---- batch_get ------------------------------------------------------------------ */
+/* ---- batch_get ---------------------------------------------------------- */
 
 typedef struct read_batch {
   sb_op ops[READ_BATCH];
@@ -165,7 +165,7 @@ case_batch_get(void)
   bench_remove_tree(bench_path("batch-ours"));
 }
 
-/* ---- get_segment, scan ------------------------------------------------------------ */
+/* ---- get_segment, scan -------------------------------------------------- */
 
 /* A handle restored from a checkpoint: all records in segments. */
 static void

@@ -156,7 +156,8 @@ ours_checkpoint(ours *o, ours_times *times)
 
   memset(times, 0, sizeof *times);
   bench_check(o->keyed->ops->snapshot_begin(o->keyed, &options, &snapshot,
-                                            &err), &err, "beginning a snapshot");
+                                            &err),
+              &err, "beginning a snapshot");
   times->begin_ns = bench_now_ns() - start;
   start = bench_now_ns();
   cpu = bench_cpu_ns();

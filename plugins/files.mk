@@ -9,6 +9,7 @@ sb_local_la_SOURCES = \
 	local/file.c \
 	local/object.c \
 	local/list.c \
+	local/lock.c \
 	local/meta.c
 
 filter_files = filter/filter.c filter/filter.h

@@ -342,6 +342,7 @@ main_run(conformance *c, const char *only)
   run_group(c, "conditions", conformance_conditions, only);
   run_group(c, "lists", conformance_lists, only);
   run_group(c, "streams", conformance_streams, only);
+  run_group(c, "changes", conformance_changes, only);
   run_group(c, "races", conformance_races, only);
   run_group(c, "end", run_clean, NULL);
   printf("1..%u\n", run_count);

@@ -34,6 +34,7 @@ extern const conformance_case conformance_objects[];
 extern const conformance_case conformance_conditions[];
 extern const conformance_case conformance_lists[];
 extern const conformance_case conformance_streams[];
+extern const conformance_case conformance_changes[];
 extern const conformance_case conformance_races[];
 
 /* The run's prefix and `name`; good for the next 15 calls. One thread. */

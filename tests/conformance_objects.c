@@ -67,10 +67,11 @@ object_get_range(conformance *c)
     { 10, 0, 0, SB_OK },    { 4, 0, 0, SB_OK },    { 11, 1, 0, SB_INVALID },
     { UINT64_MAX, 1, 0, SB_INVALID },
   };
+  const char *content = "0123456789";
   const char *name = at(c, "range");
   size_t i;
 
-  must_put(c, name, "0123456789", NULL);
+  must_put(c, name, content, NULL);
   for (i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
     char bytes[128] = "";
     uint64_t got = 0;
@@ -83,7 +84,7 @@ object_get_range(conformance *c)
     if (status != SB_OK)
       continue;
     expect(c, got == ranges[i].want
-              && memcmp(bytes, "0123456789" + ranges[i].offset, got) == 0,
+              && memcmp(bytes, content + ranges[i].offset, got) == 0,
            "range %u+%u gave %u wrong bytes", (unsigned)ranges[i].offset,
            (unsigned)ranges[i].len, (unsigned)got);
     expect(c, bytes[got] == '\0', "bytes after the range were written");

@@ -2,6 +2,7 @@
 # tests/conformance: no directory of that name.
 conformance_sources = \
 	conformance.c conformance.h \
+	conformance_changes.c \
 	conformance_conditions.c \
 	conformance_lists.c \
 	conformance_objects.c \

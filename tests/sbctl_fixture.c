@@ -6,8 +6,8 @@
  * job over, restores, changes the state and commits two checkpoints, two
  * retained. With "abandon" the last checkpoint is written but not committed,
  * and the process ends as if it had been killed. With "wait" FILE is made
- * before the last commit, which waits until it is gone; the exit code is then 9
- * if that commit was fenced.
+ * before the last commit, which waits until it is gone; the exit code is 9 if
+ * that commit was fenced.
  *
  * State "totals" (value): key000 to key999, value "total-NNN-RUN".
  * State "paths" (list): key007 has /a and /b for each run.

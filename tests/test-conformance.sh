@@ -27,10 +27,11 @@ clean()
   return 0
 }
 
-ok "local" local_store plain
+ok "local" local_store plain --set state.backend.local.sync=false
 ok "local leaves nothing" clean plain
-ok "local without sync" local_store nosync \
-  --set state.backend.local.sync=false
+for group in conditions streams races; do
+  ok "local with sync: $group" local_store sync --only "$group"
+done
 ok "under stats" under stats \
   --set "state.backend.filter.stats.file=$work/stats.txt"
 ok "under trace" under trace --set state.backend.filter.trace.log=false \

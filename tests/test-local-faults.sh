@@ -68,7 +68,8 @@ killed()
   local dir=$1 pause pid
   for pause in 0.05 0.1 0.2 0.3 0.4; do
     setsid "$tests/conformance" local --rounds 100000 --processes 4 \
-      --set "state.backend.local.dir=$dir" >/dev/null 2>&1 &
+      --set "state.backend.local.dir=$dir" \
+      --set state.backend.local.sync=false >/dev/null 2>&1 &
     pid=$!
     sleep "$pause"
     kill -9 -- "-$pid" 2>/dev/null || kill -9 "$pid"

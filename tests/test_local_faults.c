@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +70,6 @@ local_fsync_hit(void)
 LOCAL_CATCH(int, linkat,
             (int from, const char *a, int to, const char *b, int flags),
             (from, a, to, b, flags))
-LOCAL_CATCH(int, renameat, (int from, const char *a, int to, const char *b),
-            (from, a, to, b))
 LOCAL_CATCH(int, mkdirat, (int dir, const char *name, mode_t mode),
             (dir, name, mode))
 LOCAL_CATCH(int, fstatat,
@@ -85,6 +84,50 @@ LOCAL_CATCH(ssize_t, pread, (int fd, void *buf, size_t len, off_t offset),
             (fd, buf, len, offset))
 LOCAL_CATCH(ssize_t, getdents64, (int fd, void *buf, size_t len),
             (fd, buf, len))
+
+/* A put that stalls where it is, as if its process were stopped: 0 never, 1 at
+   the next rename, 2 at the next announcement, 3 stalled, 4 go on. */
+static atomic_int local_stall;
+
+static void
+local_stall_here(int where)
+{
+  int expected = where;
+
+  if (!atomic_compare_exchange_strong(&local_stall, &expected, 3))
+    return;
+  while (atomic_load(&local_stall) == 3)
+    (void)usleep(1000);
+}
+
+SB_EXPORT int renameat(int from, const char *a, int to, const char *b);
+int
+renameat(int from, const char *a, int to, const char *b)
+{
+  static int (*next)(int from, const char *a, int to, const char *b);
+
+  if (next == NULL)
+    *(void **)(void *)&next = dlsym(RTLD_NEXT, "renameat");
+  if (local_call_hit())
+    return -1;
+  if (strncmp(a, "tmp-", 4) == 0 && strncmp(b, "tmp-", 4) != 0)
+    local_stall_here(1);
+  return next(from, a, to, b);
+}
+
+SB_EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset);
+ssize_t
+pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+  static ssize_t (*next)(int fd, const void *buf, size_t len, off_t offset);
+
+  if (next == NULL)
+    *(void **)(void *)&next = dlsym(RTLD_NEXT, "pwrite");
+  if (local_call_hit())
+    return -1;
+  local_stall_here(2);
+  return next(fd, buf, len, offset);
+}
 
 SB_EXPORT int fsync(int fd);
 int
@@ -293,8 +336,9 @@ write_reset(fixture *f)
   CU_ASSERT_EQUAL(fixture_remove_object(f, "fresh/one/x", NULL), SB_OK);
 }
 
+/* `calm` is the same directory without the cost of syncing. */
 static void
-write_loop(fixture *f, const local_write *write, int number)
+write_loop(fixture *f, fixture *calm, const local_write *write, int number)
 {
   long n;
 
@@ -302,13 +346,13 @@ write_loop(fixture *f, const local_write *write, int number)
     sb_error error;
     sb_status status;
 
-    write_reset(f);
+    write_reset(calm);
     atomic_store(&local_errno, number);
     atomic_store(&local_calls, 0);
     atomic_store(&local_call_fails, n);
     status = write->run(f, &error);
     local_faults_off();
-    write_check(f, write, status, n);
+    write_check(calm, write, status, n);
     CU_ASSERT_EQUAL(fixture_leftovers(f), 0);
     if (atomic_load(&local_calls) < n)
       break;
@@ -319,12 +363,17 @@ write_loop(fixture *f, const local_write *write, int number)
 static void
 write_loops(int number, const char *const *settings)
 {
-  fixture f;
+  fixture f, calm;
   size_t i;
 
   local_setup(&f, settings);
+  memset(&calm, 0, sizeof calm);
+  strcpy(calm.dir, f.dir);
+  CU_ASSERT_EQUAL_FATAL(fixture_open_local(&calm, local_no_sync, NULL),
+                        SB_OK);
   for (i = 0; i < sizeof local_writes / sizeof local_writes[0]; i++)
-    write_loop(&f, &local_writes[i], number);
+    write_loop(&f, &calm, &local_writes[i], number);
+  fixture_close(&calm);
   fixture_remove(&f);
 }
 
@@ -369,12 +418,102 @@ test_each_allocation_fails(void)
   fixture_remove(&f);
 }
 
+/* ---- a writer that is stopped ------------------------------------------- */
+
+typedef struct stopped {
+  fixture *f;
+  const char *etag;
+  sb_status status;
+} stopped;
+
+static void *
+stopped_put(void *arg)
+{
+  stopped *s = arg;
+  sb_error error;
+
+  s->status = fixture_put(s->f, "x", "late", 0, s->etag, NULL, &error);
+  return NULL;
+}
+
+/* It holds the lock, so others take that away; when it wakes up, its put must
+   not undo theirs. */
+static void
+stopped_at(int where)
+{
+  stopped s = { .status = SB_OK };
+  store_meta meta;
+  pthread_t thread;
+  fixture f;
+  sb_error error;
+
+  local_setup(&f, local_no_sync);
+  CU_ASSERT_EQUAL(fixture_put(&f, "x", "old", 0, NULL, &meta, &error), SB_OK);
+  s.f = &f;
+  s.etag = meta.etag;
+  atomic_store(&local_stall, where);
+  CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, stopped_put, &s), 0);
+  while (atomic_load(&local_stall) != 3)
+    (void)usleep(1000);
+  CU_ASSERT_EQUAL(fixture_put(&f, "x", "new", 0, meta.etag, NULL, &error),
+                  SB_OK);
+  CU_ASSERT_TRUE(fixture_has(&f, "x", "new"));
+  atomic_store(&local_stall, 4);
+  CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
+  CU_ASSERT_EQUAL(s.status, SB_CONFLICT);
+  CU_ASSERT_TRUE(fixture_has(&f, "x", "new"));
+  CU_ASSERT_EQUAL(fixture_leftovers(&f), 0);
+  CU_ASSERT_EQUAL(fixture_put(&f, "x", "next", 0, NULL, NULL, &error), SB_OK);
+  fixture_remove(&f);
+}
+
+static void
+test_stopped_before_rename(void)
+{
+  stopped_at(1);
+}
+
+static void
+test_stopped_before_announcing(void)
+{
+  stopped_at(2);
+}
+
+/* Without a condition the late put is done after the others. */
+static void
+test_stopped_replace(void)
+{
+  stopped s = { .status = SB_IO };
+  pthread_t thread;
+  fixture f;
+  sb_error error;
+
+  local_setup(&f, local_no_sync);
+  CU_ASSERT_EQUAL(fixture_put(&f, "x", "old", 0, NULL, NULL, &error), SB_OK);
+  s.f = &f;
+  atomic_store(&local_stall, 1);
+  CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, stopped_put, &s), 0);
+  while (atomic_load(&local_stall) != 3)
+    (void)usleep(1000);
+  CU_ASSERT_EQUAL(fixture_remove_object(&f, "x", &error), SB_OK);
+  CU_ASSERT_FALSE(fixture_has(&f, "x", "old"));
+  atomic_store(&local_stall, 4);
+  CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
+  CU_ASSERT_EQUAL(s.status, SB_OK);
+  CU_ASSERT_TRUE(fixture_has(&f, "x", "late"));
+  CU_ASSERT_EQUAL(fixture_leftovers(&f), 0);
+  fixture_remove(&f);
+}
+
 static const tap_case local_cases[] = {
   { "fsync_fails", test_fsync_fails },
   { "fsyncs_counted", test_fsyncs_counted },
   { "no_sync", test_no_sync },
   { "each_call_fails", test_each_call_fails },
   { "each_allocation_fails", test_each_allocation_fails },
+  { "stopped_before_rename", test_stopped_before_rename },
+  { "stopped_before_announcing", test_stopped_before_announcing },
+  { "stopped_replace", test_stopped_replace },
 };
 
 static const tap_suite local_suites[] = {

@@ -21,12 +21,21 @@
  * failed), NAMES (names are used again), TAKE (restores what was retained
  * before its take-over).
  */
-#define OBJECTS 7
+#define OBJECTS 6
 #ifndef COMMITS
 #define COMMITS 2
 #endif
+#ifndef OPS
+#define OPS 2  /* of the handles of one generation */
+#endif
+#ifndef GENERATIONS
+#define GENERATIONS 2
+#endif
+#ifndef READERS
+#define READERS 0
+#endif
 
-byte exists = 1, next = 1;       /* object 0 is there at the start */
+byte exists = 3, next = 2;       /* objects 0 and 1 are there at the start */
 byte head_gen, r[2], r_id[2], pend, ids;
 byte own[3];                     /* written by each generation */
 byte live0[3], live1[3];         /* used by each generation's handles */
@@ -42,7 +51,7 @@ byte pin, reading;
 
 inline new_object(g_) {
 #ifdef BREAK_NAMES
-  id = 1;
+  id = 0;
   do
   :: id < OBJECTS && (exists & BIT(id)) -> id++
   :: else -> break
@@ -60,7 +69,7 @@ inline retire(g_, old_) {
 }
 
 #ifdef BREAK_NAMES
-#define ROOM (exists != 127)
+#define ROOM (exists != 63)
 #else
 #define ROOM (next < OBJECTS)
 #endif
@@ -70,21 +79,21 @@ proctype handles(byte g) {
 
   do
   /* A flush adds a segment to subtask 0. */
-  :: atomic { open[g] && ROOM && ops < 3 ->
+  :: atomic { open[g] && ROOM && ops < OPS ->
        ops++; new_object(g); live0[g] = live0[g] | BIT(id); id = 0 }
   /* Compaction: one segment in place of all. Subtask 0, subtask 1. */
-  :: atomic { open[g] && ROOM && ops < 3 ->
+  :: atomic { open[g] && ROOM && ops < OPS ->
        ops++; old = live0[g]; new_object(g); live0[g] = BIT(id);
        retire(g, old); id = 0; old = 0 }
-  :: atomic { open[g] && ROOM && ops < 3 ->
+  :: atomic { open[g] && ROOM && ops < OPS ->
        ops++; old = live1[g]; new_object(g); live1[g] = BIT(id);
        retire(g, old); id = 0; old = 0 }
   /* A cursor of subtask 0. */
-  :: atomic { open[g] && cursor[g] == 0 && ops < 3 ->
+  :: atomic { open[g] && cursor[g] == 0 && ops < OPS ->
        ops++; cursor[g] = live0[g] }
   :: atomic { open[g] && cursor[g] != 0 ->
        old = cursor[g]; cursor[g] = 0; retire(g, old); old = 0 }
-  :: open[g] && ops == 3 && cursor[g] == 0 -> break
+  :: open[g] && ops == OPS && cursor[g] == 0 -> break
   :: timeout -> break
   od
 }
@@ -110,7 +119,10 @@ proctype committer(byte g) {
   atomic { seen = r[1] };
 #endif
   atomic {
-    head_gen < g -> head_gen = g;
+    if
+    :: head_gen < g -> head_gen = g
+    :: else -> goto fenced
+    fi;
     mine_pend = pend;
     if
     :: live0[g] = r[0]; live1[g] = r[0]
@@ -236,9 +248,16 @@ proctype monitor() {
 
 init {
   atomic {
-    r[0] = 1; r[1] = 1; r_id[0] = 1; r_id[1] = 0; ids = 1;
+    r[0] = 1; r[1] = 2; r_id[0] = 1; r_id[1] = 0; ids = 1;
     run committer(1); run handles(1);
-    run committer(2); run handles(2);
-    run reader(); run network(); run monitor()
+    if
+    :: GENERATIONS == 2 -> run committer(2); run handles(2)
+    :: else
+    fi;
+    if
+    :: READERS == 1 -> run reader()
+    :: else
+    fi;
+    run network(); run monitor()
   }
 }

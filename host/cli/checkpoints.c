@@ -51,7 +51,7 @@ checkpoints_list_run(cli *c)
   return CLI_OK;
 }
 
-/* ---- show ------------------------------------------------------------------ */
+/* ---- show --------------------------------------------------------------- */
 
 static void
 show_parts(printer *out, const inside *in)
@@ -166,7 +166,7 @@ checkpoints_show_run(cli *c)
   return CLI_OK;
 }
 
-/* ---- remove ---------------------------------------------------------------- */
+/* ---- remove ------------------------------------------------------------- */
 
 int
 checkpoints_remove_run(cli *c)

@@ -27,7 +27,8 @@ const cli_option cli_options[OPTION_COUNT] = {
   [OPTION_KEY] = { "key", "BYTES", NULL,
                    "Only this key; text, or hex: and hexadecimal digits." },
   [OPTION_NS] = { "ns", "BYTES", NULL,
-                  "Only this namespace; hex: with no digits is the void one." },
+                  "Only this namespace; hex: with no digits is the void "
+                  "one." },
   [OPTION_SUBKEY] = { "subkey", "BYTES", NULL, "Only this entry of a map." },
   [OPTION_PREFIX] = { "prefix", "BYTES", NULL,
                       "Only keys that begin with these bytes." },
@@ -102,7 +103,8 @@ const cli_global cli_globals[] = {
   { "version", NULL, "Print the version." },
   { "dump-config", NULL, "Print how this build finds plugins, key=value." },
   { "completion", "SHELL", "Print the completion script for bash." },
-  { "man", NULL, "Print the sections of sbctl(1) that come from these tables." },
+  { "man", NULL,
+    "Print the sections of sbctl(1) that come from these tables." },
 };
 const size_t cli_global_count = sizeof cli_globals / sizeof cli_globals[0];
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sbctl config, sbctl probe: are the settings right, is the location usable. */
+/* sbctl config, sbctl probe: are the settings right, the location usable. */
 #include "config.h"
 
 #include <string.h>

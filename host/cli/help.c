@@ -12,7 +12,8 @@ help_option_name(FILE *to, const char *name, const char *argument)
   char text[64];
 
   (void)snprintf(text, sizeof text, "--%s%s%s", name,
-                 argument == NULL ? "" : " ", argument == NULL ? "" : argument);
+                 argument == NULL ? "" : " ",
+                 argument == NULL ? "" : argument);
   fprintf(to, "  %-23s ", text);
 }
 
@@ -122,13 +123,11 @@ static void
 help_completion_second(FILE *to)
 {
   size_t i;
-  const char *space;
 
   fputs("  case $first in\n  checkpoints) seconds='", to);
   for (i = 0; i < cli_command_count; i++) {
-    space = strchr(cli_commands[i].name, ' ');
-    if (space != NULL && strncmp(cli_commands[i].name, "checkpoints ", 12) == 0)
-      fprintf(to, "%s ", space + 1);
+    if (strncmp(cli_commands[i].name, "checkpoints ", 12) == 0)
+      fprintf(to, "%s ", cli_commands[i].name + 12);
   }
   fputs("' ;;\n  *) seconds= ;;\n  esac\n", to);
 }
@@ -169,7 +168,8 @@ help_completion(FILE *to)
         "_sbctl()\n{\n"
         "  local current=${COMP_WORDS[COMP_CWORD]}\n"
         "  local previous=${COMP_WORDS[COMP_CWORD-1]}\n"
-        "  local first='' second='' command='' options='' seconds='' word i\n", to);
+        "  local first='' second='' command='' options='' seconds='' word i\n",
+        to);
   help_completion_words(to);
   fputs("  for ((i = 1; i < COMP_CWORD; i++)); do\n"
         "    word=${COMP_WORDS[i]}\n"
@@ -203,7 +203,7 @@ help_completion(FILE *to)
         "complete -F _sbctl sbctl\n", to);
 }
 
-/* ---- man page ------------------------------------------------------------ */
+/* ---- man page ----------------------------------------------------------- */
 
 static void
 help_pod_item(FILE *to, const char *name, const char *argument,

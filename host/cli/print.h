@@ -36,7 +36,7 @@ void print_bytes(printer *out, const char *key, sb_slice value);
 /* Always `key`_hex. */
 void print_digits(printer *out, const char *key, sb_slice value);
 
-/* A list of rows: `name` is its JSON key, `row` the first word of its lines. */
+/* A list of rows: `name` is its JSON key, `row` its lines' first word. */
 void print_list(printer *out, const char *name, const char *row);
 void print_row(printer *out);
 void print_row_end(printer *out);

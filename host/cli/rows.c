@@ -14,7 +14,8 @@ rows_is(const rows_bytes *wanted, sb_slice bytes)
 {
   return !wanted->given ||
          (bytes.len == wanted->len &&
-          (bytes.len == 0 || memcmp(bytes.data, wanted->data, bytes.len) == 0));
+          (bytes.len == 0 ||
+           memcmp(bytes.data, wanted->data, bytes.len) == 0));
 }
 
 static int
@@ -86,7 +87,7 @@ rows_print_row(rows *r, const manifest_state *state, const sb_row *row,
   print_row_end(out);
 }
 
-/* ---- reading -------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static void
 rows_scan_options(const rows *r, const manifest *m, const sb_state_info *info,

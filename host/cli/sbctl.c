@@ -45,6 +45,8 @@ cli_signals(void)
   (void)sigaction(SIGPIPE, &action, NULL);
 }
 
+static void cli_say(const char *format, va_list args) SB_PRINTF(1, 0);
+
 static void
 cli_say(const char *format, va_list args)
 {
@@ -122,7 +124,7 @@ cli_number(const char *what, const char *text, uint64_t max, uint64_t *out)
   return CLI_OK;
 }
 
-/* ---- configuration ------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------ */
 
 static int
 cli_set(cli *c, const char *setting)
@@ -187,7 +189,7 @@ cli_log(void *arg, uint32_t level, const char *component, const char *text)
   fprintf(stderr, "sbctl: %s: %s\n", component, text);
 }
 
-/* ---- command line --------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------- */
 
 /* The command named by the first one or two words; *words of them. */
 static const cli_command *

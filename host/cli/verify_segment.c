@@ -15,7 +15,7 @@
 #include "host/cli/verify.h"
 #include "host/store/store.h"
 
-#define VERIFY_READ (4u << 20) /* bytes of one read, unless a block is larger */
+#define VERIFY_READ (4u << 20) /* bytes of a read; a larger block has more */
 #define VERIFY_TAIL_MAX (1u << 30)
 
 typedef struct verify_pass {

@@ -52,8 +52,9 @@ struct async {
   uint32_t gets;
   uint64_t count;           /* operations not yet out of poll */
   uint64_t waiting;         /* of these, not yet done */
-  pthread_mutex_t lock;     /* guards finished */
+  pthread_mutex_t lock;     /* guards finished and calls */
   get_io *finished;
+  uint32_t calls;           /* completions that still run */
 };
 
 /* async.c */

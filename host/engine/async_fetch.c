@@ -82,10 +82,16 @@ async_got(void *arg, const sb_store_result *result)
   pthread_mutex_lock(&a->lock);
   io->next = a->finished;
   a->finished = io;
+  a->calls++;
   k->host->event_set(k->host, k->event);
   pthread_mutex_unlock(&a->lock);
   if (k->wake != NULL)
     k->wake(k->wake_arg);
+  /* The owner may free all this once the last call has counted down. */
+  pthread_mutex_lock(&a->lock);
+  a->calls--;
+  k->host->event_set(k->host, k->event);
+  pthread_mutex_unlock(&a->lock);
 }
 
 static int
@@ -337,16 +343,21 @@ async_wait(async *a, uint64_t deadline_ns)
   return k->host->event_wait(k->host, k->event, deadline_ns);
 }
 
+/* Waits until no GET is under way and no completion still runs. */
 static void
 async_wait_gets(async *a)
 {
   get_io *io, *next;
+  uint32_t calls;
 
-  while (a->gets != 0) {
+  for (;;) {
     pthread_mutex_lock(&a->lock);
     io = a->finished;
     a->finished = NULL;
+    calls = a->calls;
     pthread_mutex_unlock(&a->lock);
+    if (io == NULL && a->gets == 0 && calls == 0)
+      return;
     if (io == NULL)
       (void)async_wait(a, SB_NO_DEADLINE);
     for (; io != NULL; io = next) {

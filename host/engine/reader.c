@@ -10,27 +10,49 @@
 /* ---- waiting for one GET ------------------------------------------------ */
 
 typedef struct fetch {
-  const sb_host *host;
+  keyed *keyed;
   sb_event *event;
-  atomic_int done;
+  int done; /* guarded by the handle's lock */
   sb_status status;
   uint64_t length;
   sb_error error;
 } fetch;
 
+/* Under the lock, so that the waiter cannot be gone before this has ended. */
 static void
 fetch_done(void *arg, const sb_store_result *result)
 {
   fetch *f = arg;
-  const sb_host *host = f->host;
-  sb_event *event = f->event;
+  keyed *k = f->keyed;
 
   f->status = result->status;
   f->length = result->length;
   if (result->error != NULL)
     f->error = *result->error;
-  atomic_store(&f->done, 1);
-  host->event_set(host, event);
+  keyed_lock(k);
+  f->done = 1;
+  k->host->event_set(k->host, f->event);
+  keyed_unlock(k);
+}
+
+static void
+fetch_wait(fetch *f, uint64_t op)
+{
+  keyed *k = f->keyed;
+  sb_store *store = k->engine->store;
+  int asked = 0;
+
+  keyed_lock(k);
+  while (!f->done) {
+    keyed_unlock(k);
+    if (keyed_stopping(k) && !asked && store->ops->cancel != NULL) {
+      asked = 1;
+      store->ops->cancel(store, op);
+    }
+    (void)k->host->event_wait(k->host, f->event, SB_NO_DEADLINE);
+    keyed_lock(k);
+  }
+  keyed_unlock(k);
 }
 
 /* An object that manifests name and the store has not is a lost object, not a
@@ -56,10 +78,9 @@ reader_get(reader_ctx *r, const segment *s, uint64_t offset, void *buffer,
   sb_status status;
   uint64_t op = 0;
   fetch f;
-  int asked = 0;
 
   memset(&f, 0, sizeof f);
-  f.host = k->host;
+  f.keyed = k;
   f.event = r->event;
   memset(&request, 0, sizeof request);
   request.base.struct_size = sizeof request;
@@ -73,14 +94,7 @@ reader_get(reader_ctx *r, const segment *s, uint64_t offset, void *buffer,
   status = store_get_async(k->host, k->engine->store, &request, &op, &local);
   if (status != SB_OK)
     return reader_failure(s, status, local.message, err);
-  while (!atomic_load(&f.done)) {
-    if (keyed_stopping(k) && !asked) {
-      asked = 1;
-      if (k->engine->store->ops->cancel != NULL)
-        k->engine->store->ops->cancel(k->engine->store, op);
-    }
-    (void)k->host->event_wait(k->host, r->event, SB_NO_DEADLINE);
-  }
+  fetch_wait(&f, op);
   if (f.status != SB_OK)
     return reader_failure(s, f.status, f.error.message, err);
   if (f.length != length)

@@ -38,8 +38,9 @@ typedef struct sb_coordinator_options {
                                      sb_coordinator_status turns to failure */
   uint64_t timeout_ms;            /* of one checkpoint, 0: 600,000 */
   uint64_t restore_id;            /* 0: newest, else that one (retained) */
-  /* Called on a background thread when a checkpoint is committed (SB_OK),
-     aborted (its failure) or the job is fenced. May be NULL; must not block. */
+  /* Called when a checkpoint is committed (SB_OK), aborted (its failure) or the
+     job is fenced: on a background thread, or inside the trigger, snapshot,
+     abort or close that gave it up. May be NULL; must not block. */
   void (*finished)(void *arg, uint64_t id, sb_status status,
                    const sb_error *err);
   void *arg;
@@ -69,7 +70,9 @@ SB_EXPORT sb_status sb_coordinator_set_blob(sb_coordinator *c, uint64_t id,
 
 /* The subtask's turn, when all its barriers have arrived: begins the snapshot
    (under a millisecond) and runs it in the background. Each of `keyed`
-   belongs to the checkpoint; one call per subtask. */
+   belongs to the checkpoint; one call per subtask. SB_CANCELLED if the
+   checkpoint has been given up meanwhile: processing goes on. Any other
+   failure gives it up. */
 SB_EXPORT sb_status sb_coordinator_snapshot(sb_coordinator *c, uint64_t id,
                                             uint32_t subtask, sb_keyed *keyed,
                                             sb_error *err);
@@ -96,8 +99,10 @@ SB_EXPORT uint64_t sb_coordinator_newest(const sb_coordinator *c);
 SB_EXPORT sb_status sb_coordinator_gc(sb_coordinator *c, uint32_t flags,
                                       sb_gc_report *report, sb_error *err);
 
-/* Aborts what is under way and waits for it. Before the keyed handles are
-   closed. */
+/* Aborts what is under way and waits for it, then notifies and frees what is
+   left. Before the keyed handles are closed, and while no other thread uses
+   them. A commit whose outcome is still not known then stays so: nobody is
+   told. */
 SB_EXPORT void sb_coordinator_close(sb_coordinator *c);
 
 #ifdef __cplusplus

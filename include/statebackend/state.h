@@ -61,7 +61,8 @@ SB_EXPORT sb_status sb_list_open(sb_context *context, const char *name,
                                  sb_list **out, sb_error *err);
 SB_EXPORT sb_status sb_list_add(sb_list *state, sb_slice element,
                                 sb_error *err);
-/* Replaces the whole list. */
+/* Replaces the whole list; after a failure it may hold only some of the
+   elements. They must not be borrowed from the context. */
 SB_EXPORT sb_status sb_list_update(sb_list *state, const sb_slice *elements,
                                    size_t count, sb_error *err);
 /* Calls fn for each element in order until it returns non-zero. SB_NOT_FOUND
@@ -105,7 +106,7 @@ SB_EXPORT sb_status sb_timers_add(sb_timers *timers, int64_t time_ms,
 SB_EXPORT sb_status sb_timers_remove(sb_timers *timers, int64_t time_ms,
                                      sb_error *err);
 /* The earliest timer of the subtask; SB_END if there is none. Ties: by key
-   group, then by key bytes. */
+   group, then in an order of the keys and namespaces that does not change. */
 SB_EXPORT sb_status sb_timers_peek(sb_timers *timers, sb_timer *timer,
                                    sb_error *err);
 /* Takes the earliest timer if its time is <= `until_ms`, makes its key and

@@ -6,7 +6,7 @@
  * refuses if the name is taken. A replacing put gives the file a temporary
  * name and renames it; these, the match puts among them, and removals hold the
  * name's lock while they look and change, so that they are one step between
- * processes. A lock is only held across a stat and a rename.
+ * processes.
  *
  * Each version of an object has another modification time: its nanoseconds are
  * random. Inode, size and that time make the entity tag.
@@ -20,15 +20,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "plugins/local/local.h"
 
 #define FILE_TRIES 100
 #define FILE_SLICES 64u
-#define FILE_LOCKS 64u
-#define FILE_LOCK_WAIT_NS 10000000000u
 
 static int
 file_close_keep(int fd, int result)
@@ -39,74 +36,6 @@ file_close_keep(int fd, int result)
     close(fd);
   errno = number;
   return result;
-}
-
-/* ---- locks -------------------------------------------------------------- */
-
-/* Polling, because a process that is stopped while it holds the lock must not
-   hang the others without a word. */
-int
-local_flock(int fd, int operation)
-{
-  uint64_t waited_ns = 0;
-  uint64_t pause_ns = 20000;
-
-  while (flock(fd, operation | LOCK_NB) != 0) {
-    struct timespec pause = { 0, (long)pause_ns };
-
-    if (errno != EWOULDBLOCK && errno != EINTR)
-      return -1;
-    if (waited_ns > FILE_LOCK_WAIT_NS) {
-      errno = EBUSY;
-      return -1;
-    }
-    (void)nanosleep(&pause, NULL);
-    waited_ns += pause_ns;
-    if (pause_ns < 2000000)
-      pause_ns += pause_ns / 2;
-  }
-  return 0;
-}
-
-static unsigned
-file_lock_number(const char *name)
-{
-  uint32_t hash = 2166136261u;
-
-  for (; *name != '\0'; name++)
-    hash = (hash ^ (unsigned char)*name) * 16777619u;
-  return (hash ^ hash >> 16) % FILE_LOCKS;
-}
-
-int
-local_lock_name(const local_store *store, const char *name)
-{
-  char lock[16];
-  int tries;
-
-  (void)snprintf(lock, sizeof lock, "lock-%02x", file_lock_number(name));
-  for (tries = 0; tries < FILE_TRIES; tries++) {
-    int hidden = local_open_hidden(store, 1);
-    struct stat st;
-    int fd;
-
-    if (hidden < 0)
-      return -1;
-    fd = openat(hidden, lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    (void)file_close_keep(hidden, 0);
-    if (fd < 0 && errno == ENOENT)
-      continue;
-    if (fd < 0)
-      return -1;
-    if (local_flock(fd, LOCK_EX) != 0)
-      return file_close_keep(fd, -1);
-    /* Somebody may have removed the file that we have just locked. */
-    if (fstat(fd, &st) == 0 && st.st_nlink > 0)
-      return fd;
-    close(fd);
-  }
-  errno = ENOENT;
-  return -1;
 }
 
 /* ---- temporary files ---------------------------------------------------- */
@@ -343,11 +272,13 @@ file_replace(local_op *op, local_temp *temp, int dir, const char *leaf)
     goto out;
   }
   hidden = local_open_hidden(store, 0);
-  if (hidden < 0)
+  if (hidden < 0 || local_lock_announce(lock, temp->name) != 0)
     goto out;
   result = renameat(hidden, temp->name, dir, leaf);
-  if (result != 0 && errno == ENOENT)
+  if (result != 0 && errno == ENOENT) {
+    local_lock_fenced(hidden, temp->name, sizeof temp->name);
     errno = EAGAIN;
+  }
   /* Two names of one file: the rename did nothing. */
   if (result == 0 && (uint64_t)st.st_nlink > 1)
     (void)unlinkat(hidden, temp->name, 0);

@@ -133,13 +133,25 @@ void local_prune(const local_store *store, const char *name);
 
 void local_etag(const struct stat *st, char *etag);
 
-/* ---- file.c: temporary files and how they become objects ---- */
+/* ---- lock.c: one change of a name at a time, between processes ---- */
 
-/* flock by polling, up to a few seconds; -1 with EBUSY. */
+/* flock by polling, for a while; -1 with EBUSY. */
 int local_flock(int fd, int operation);
 
-/* The lock that changes of `name` take between processes; close to release. */
+/* The lock that changes of `name` take; close to release. Taken away from a
+   holder that sits on it. */
 int local_lock_name(const local_store *store, const char *name);
+
+/* Before renaming a temporary file under the lock: says which, so that whoever
+   takes the lock away can stop the rename. -1 with EAGAIN if the lock has been
+   taken away already. */
+int local_lock_announce(int lock, const char *temp_name);
+
+/* After such a rename failed with ENOENT: the file's name now, if the lock was
+   taken away. */
+void local_lock_fenced(int hidden, char *temp_name, size_t size);
+
+/* ---- file.c: temporary files and how they become objects ---- */
 
 int local_temp_open(local_store *store, local_temp *temp);
 int local_temp_write(local_temp *temp, const sb_slice *body,

@@ -203,10 +203,12 @@ object_remove(local_store *store, const char *name, sb_error *err)
       return SB_OK;
     return local_fail(store, number, "remove", name, err);
   }
-  if (object_unlink(store, name, dir, leaf) != 0)
+  if (object_unlink(store, name, dir, leaf) != 0) {
     number = errno;
-  else if (store->sync && fsync(dir) != 0)
-    removed = 1, number = errno;
+  } else if (store->sync && fsync(dir) != 0) {
+    removed = 1;
+    number = errno;
+  }
   close(dir);
   if (removed)
     return sb_fail(err, SB_UNKNOWN,

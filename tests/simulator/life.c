@@ -104,8 +104,12 @@ life_character(life *l)
   l->value_usual = (uint32_t)rng_range(r, 16, 200);
   l->value_max = 4000;
   if (l->pressure) {
-    l->value_usual = (uint32_t)rng_range(r, 10000, 80000);
-    l->value_max = (uint32_t)(l->memory_size / rng_range(r, 8, 40));
+    /* A larger record may find the budget taken by sibling handles, which
+       nobody can make to give way. */
+    l->value_max = (uint32_t)(l->memory_size / rng_range(r, 8, 40) /
+                              l->subtasks_max);
+    l->value_usual = (uint32_t)rng_range(r, l->value_max / 16,
+                                         l->value_max / 2);
   }
   l->expiry = some(r, 300, 300);
   l->batch = some(r, 700, 400);
@@ -187,7 +191,8 @@ life_outsiders(life *l)
       ((attempt *)process->user)->pins--;
       process->user = NULL;
     }
-  if (rng_chance(&l->rng, 40) && l->current != NULL && l->current->ready)
+  if (!l->stopping && rng_chance(&l->rng, 40) && l->current != NULL &&
+      l->current->ready)
     outsider_begin(l);
 }
 
