@@ -1,10 +1,11 @@
 # Tests of configuration, plugins, the factory and the default host.
 if HAVE_CUNIT
-check_PROGRAMS += test_config test_host test_plugin
+check_PROGRAMS += test_config test_host test_plugin test_pool
 endif
 test_config_SOURCES = test_config.c faulty_host.h tap.h
 test_host_SOURCES = test_host.c tap.h
 test_plugin_SOURCES = test_plugin.c faulty_host.h fake-plugins/fake.h tap.h
+test_pool_SOURCES = test_pool.c tap.h
 test_plugin_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DTEST_BAD_PLUGINS='"$(abs_builddir)/bad-plugins/.libs"' \
 	-DTEST_FAKE_PLUGINS='"$(abs_builddir)/fake-plugins/.libs"'

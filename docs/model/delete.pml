@@ -103,10 +103,9 @@ proctype handles(byte g) {
 inline delete_all(todo_) {
   atomic {
     if
-    :: exists = exists & ~(todo_)
-    :: late = late | todo_
-    fi;
-    mine_pend = mine_pend & ~(todo_)
+    :: exists = exists & ~(todo_); mine_pend = mine_pend & ~(todo_)
+    :: late = late | todo_ /* not answered: it stays pending */
+    fi
   }
 }
 

@@ -184,7 +184,8 @@ view_load(sb_job *job, sb_error *err)
 
     if (!job->view.retained[i]->known)
       st = checkpoint_load(job, job->view.retained[i],
-                           i == 0 ? job->newest : NULL, err);
+                           i == 0 ? job->newest : NULL,
+                           first == SB_OK ? err : NULL);
     if (first == SB_OK)
       first = st;
   }

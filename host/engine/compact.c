@@ -26,12 +26,14 @@ typedef struct plan {
 size_t
 compact_depth(const version *v, uint32_t key_groups)
 {
-  size_t deepest = 0;
+  size_t deepest = 0, depth;
   uint32_t i;
 
-  for (i = 0; i < key_groups; i++)
-    if (v->run_start[i + 1] - v->run_start[i] > deepest)
-      deepest = v->run_start[i + 1] - v->run_start[i];
+  for (i = 0; i < key_groups; i++) {
+    depth = version_depth(v, v->key_group_first + i);
+    if (depth > deepest)
+      deepest = depth;
+  }
   return deepest;
 }
 
@@ -57,20 +59,24 @@ compact_newer_or_equal(const segment *a, const segment *b)
   return a->sequence >= b->sequence;
 }
 
-/* How many of the newest runs of a key group to merge. */
+/* How many of a key group's segments to merge: the newest runs, whole. */
 static size_t
-plan_depth(const keyed *k, segment *const *runs, size_t count)
+plan_depth(const keyed *k, segment *const *runs, size_t count, size_t depth)
 {
-  size_t least = k->engine->compaction_runs, n;
+  size_t least = k->engine->compaction_runs, n = 0, seen = 0, end;
   uint64_t sum = 0, share;
 
-  if (count > least * (COMPACT_THROTTLE - 1))
+  if (depth > least * (COMPACT_THROTTLE - 1))
     return count;
-  for (n = 0; n < count; n++) {
-    share = compact_share(runs[n]);
-    if (n >= least && share > sum * COMPACT_GROWTH)
+  while (n < count) {
+    for (end = n, share = 0;
+         end < count && segment_same_run(runs[n], runs[end]); end++)
+      share += compact_share(runs[end]);
+    if (seen >= least && share > sum * COMPACT_GROWTH)
       break;
     sum += share;
+    seen++;
+    n = end;
   }
   return n;
 }
@@ -90,7 +96,7 @@ plan_widen(const keyed *k, plan *p, const segment *oldest)
     for (i = 0, work = 0; i < count; i++)
       if (compact_newer_or_equal(runs[i], oldest))
         work += compact_share(runs[i]);
-    if (g > p->first && (work > budget || count < 2))
+    if (g > p->first && (work > budget || version_depth(p->version, g) < 2))
       break;
     budget -= work < budget ? work : budget;
     p->last = g;
@@ -142,7 +148,7 @@ plan_dispose(keyed *k, plan *p)
 static sb_status
 plan_make(keyed *k, plan *p)
 {
-  size_t count, deepest = 0;
+  size_t count, deepest = 0, depth;
   uint32_t g, seed = 0;
   segment **runs;
 
@@ -152,9 +158,9 @@ plan_make(keyed *k, plan *p)
   p->version->refs++;
   keyed_unlock(k);
   for (g = k->key_group_first; g <= k->key_group_last; g++) {
-    (void)version_runs(p->version, g, &count);
-    if (count > deepest) {
-      deepest = count;
+    depth = version_depth(p->version, g);
+    if (depth > deepest) {
+      deepest = depth;
       seed = g;
     }
   }
@@ -162,7 +168,7 @@ plan_make(keyed *k, plan *p)
     return SB_END;
   runs = version_runs(p->version, seed, &count);
   p->first = p->last = seed;
-  count = plan_depth(k, runs, count);
+  count = plan_depth(k, runs, count, deepest);
   plan_widen(k, p, runs[count - 1]);
   return plan_inputs(k, p, runs[count - 1]);
 }

@@ -54,7 +54,6 @@ evict_spare(keyed *k, uint64_t *slot, cell *c, size_t bytes)
     return 0;
   copy = (cell *)(void *)(k->clean_open->data + k->clean_open->used);
   memcpy(copy, c, bytes);
-  copy->epoch = 0;
   copy->referenced = 0;
   k->clean_open->used += bytes;
   k->clean_open->cells++;
@@ -84,6 +83,8 @@ evict_chunk(keyed *k, chunk *c)
       spared += bytes;
       continue;
     }
+    if (cl->epoch > k->evicted_epoch)
+      k->evicted_epoch = cl->epoch;
     table_remove(t, slot);
     evict_leave_group(k, cl);
     keyed_count(&k->counters.evicted_bytes, bytes);

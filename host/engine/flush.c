@@ -186,6 +186,8 @@ flush_batch(keyed *k, const batch *b, atomic_int *cancelled, sb_error *err)
   if (status != SB_OK)
     return status;
   keyed_lock(k);
+  for (i = 1; i < count; i++)
+    segments[i]->sequence = segments[0]->sequence; /* one run */
   status = flush_publish(k, b, segments, count);
   for (i = 0; i < count; i++)
     version_unref_segment(k, segments[i]); /* the version has its own */

@@ -30,7 +30,9 @@ gc_pinned(sb_job *job, names *keep, uint64_t *pins, sb_error *err)
   names_init(&retained, job->env.host);
   gc_retained(job, &retained);
   st = retained.status;
-  if (st == SB_OK)
+  if (st != SB_OK)
+    (void)sb_error_set(err, st, "no memory for the retained checkpoints");
+  else
     st = pin_collect(&job->env, job->path, &retained, keep, pins, err);
   names_sort(keep);
   names_dispose(&retained);

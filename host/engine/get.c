@@ -15,7 +15,7 @@ keyed_expired(keyed *k, uint64_t expires_ms)
 
 /* Once the marker is in segments they know it themselves. */
 int
-keyed_is_cleared(keyed *k, const place *p)
+keyed_cleared_since(const place *p, uint64_t epoch)
 {
   record marker = p->key;
   cell *c;
@@ -26,7 +26,13 @@ keyed_is_cleared(keyed *k, const place *p)
   marker.flags |= RECORD_CLEAR;
   c = table_find(&p->state->tables[p->table], record_clear_id(p->group_id),
                  &marker);
-  return c != NULL && c->epoch > (uint32_t)k->clean_epoch;
+  return c != NULL && c->epoch > (uint32_t)epoch;
+}
+
+int
+keyed_is_cleared(keyed *k, const place *p)
+{
+  return keyed_cleared_since(p, k->clean_epoch);
 }
 
 sb_status

@@ -123,6 +123,7 @@ struct keyed {
   struct given *given;     /* values lent by poll, until the next call */
   struct sb_cursor *cursors;
   uint64_t clean_epoch;    /* all epochs up to it were seen to be flushed */
+  uint64_t evicted_epoch;  /* the newest of which a cell was evicted */
 
   pthread_mutex_t lock;
   /* lock */
@@ -327,6 +328,8 @@ sb_status keyed_keep(keyed *k, const place *p, const record *r,
 /* Does a clear marker that is not yet in segments hide all of the key that the
    table does not have? */
 int keyed_is_cleared(keyed *k, const place *p);
+/* Has memory a clear marker of the key from after `epoch`? */
+int keyed_cleared_since(const place *p, uint64_t epoch);
 /* Is the answer in memory? SB_OK, SB_NOT_FOUND, or SB_BUSY: ask segments. */
 sb_status keyed_peek(keyed *k, const place *p, cell **found);
 sb_status keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value,

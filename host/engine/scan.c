@@ -382,7 +382,11 @@ scan_resolve(sb_cursor *c, const record *candidate, int from_segment,
   } else if (status == SB_BUSY && from_segment) {
     row->value = candidate->value;
     row->expires_ms = candidate->expires_ms;
-    status = keyed_expired(k, row->expires_ms) ? SB_NOT_FOUND : SB_OK;
+    if (keyed_expired(k, row->expires_ms) ||
+        keyed_cleared_since(&p, c->epoch))
+      status = SB_NOT_FOUND;
+    else
+      status = SB_OK;
   } else if (status == SB_BUSY) {
     status = keyed_read(k, &p, &row->value, &expires_ms, &found, err);
     row->expires_ms = expires_ms;
@@ -440,14 +444,15 @@ scan_next_record(sb_cursor *c, sb_row *row, sb_error *err)
   }
 }
 
-/* Takes up the live version; the sources are opened anew when it changed. */
+/* Takes up the live version. An older one will do as long as memory still has
+   what was written after it; else the sources are opened anew. */
 static sb_status
 scan_refresh(sb_cursor *c, sb_error *err)
 {
   keyed *k = c->keyed;
   sb_status status;
 
-  if (c->opened && c->version == k->version)
+  if (c->opened && k->evicted_epoch <= c->epoch)
     return SB_OK;
   scan_close_merge(c);
   c->merge_used = 0;
@@ -456,6 +461,7 @@ scan_refresh(sb_cursor *c, sb_error *err)
   c->version = k->version;
   c->version->refs++;
   keyed_unlock(k);
+  c->epoch = k->clean_epoch;
   if (!c->opened) {
     status = scan_collect(c, err);
     if (status != SB_OK)

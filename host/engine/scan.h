@@ -16,6 +16,7 @@ struct sb_cursor {
   buf bounds;
   int opened;           /* the sources of the current key group */
   version *version;     /* pinned, of `merge` */
+  uint64_t epoch;       /* memory had all of later epochs when it was taken */
   sb_event *event;
   reader_ctx reader;
 

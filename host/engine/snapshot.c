@@ -218,28 +218,37 @@ draft_has(const draft *d, const segment *s)
   return 0;
 }
 
-/* With the lock held: segments that versions in use still read though the cut
-   has them no more. */
+static void
+draft_hold(draft *d, segment *s)
+{
+  if (draft_has(d, s))
+    return;
+  s->refs++;
+  d->pins[d->pin_count++] = s;
+}
+
+/* With the lock held: segments that versions in use, snapshots and views still
+   read though the cut has them no more. */
 static sb_status
 draft_held(keyed *k, draft *d)
 {
+  const sb_snapshot *o;
   const version *v;
   size_t cap = 0, i;
 
   for (v = k->versions; v != NULL; v = v->next)
     cap += v == k->live ? 0 : v->count;
+  for (o = k->snapshots; o != NULL; o = o->next)
+    cap += o->extra_count;
   d->pins = mem_alloc(k->host, (cap + 1) * sizeof *d->pins);
   if (d->pins == NULL)
     return SB_NO_MEMORY;
   for (v = k->versions; v != NULL; v = v->next)
-    for (i = 0; v != k->live && i < v->count; i++) {
-      segment *s = v->views[i].segment;
-
-      if (draft_has(d, s))
-        continue;
-      s->refs++;
-      d->pins[d->pin_count++] = s;
-    }
+    for (i = 0; v != k->live && i < v->count; i++)
+      draft_hold(d, v->views[i].segment);
+  for (o = k->snapshots; o != NULL; o = o->next)
+    for (i = 0; i < o->extra_count; i++)
+      draft_hold(d, o->extra[i].segment);
   return SB_OK;
 }
 

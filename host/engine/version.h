@@ -24,7 +24,7 @@ typedef struct segment {
   int own;                /* written by this handle */
   int published;          /* named by a manifest that left the handle */
   segment_info info;
-  uint64_t sequence;
+  uint64_t sequence;      /* recency among segments of one epoch */
   _Atomic(segment_directory *) directory; /* NULL until first use */
 } segment;
 
@@ -46,6 +46,14 @@ typedef struct version {
 /* By epoch, then by sequence: negative if a is newer. */
 int segment_view_compare(const segment_view *a, const segment_view *b);
 
+/* Segments of one flush or one compaction are one run: they share recency and
+   no two have the same key. */
+static inline int
+segment_same_run(const segment *a, const segment *b)
+{
+  return a->info.epoch_max == b->info.epoch_max && a->sequence == b->sequence;
+}
+
 /* A version of views (copied, sorted), with one reference and one taken on
    each segment. NULL: out of memory. */
 version *version_new(const sb_host *host, const segment_view *views,
@@ -62,6 +70,18 @@ version_runs(const version *v, uint32_t key_group, size_t *count)
 
   *count = v->run_start[i + 1] - v->run_start[i];
   return v->runs + v->run_start[i];
+}
+
+/* Runs over a key group; one that fills several segments counts once. */
+static inline size_t
+version_depth(const version *v, uint32_t key_group)
+{
+  size_t count, depth = 0, i;
+  segment **runs = version_runs(v, key_group, &count);
+
+  for (i = 0; i < count; i++)
+    depth += i == 0 || !segment_same_run(runs[i - 1], runs[i]);
+  return depth;
 }
 
 #endif

@@ -11,6 +11,8 @@ sb_plugin_files = \
 	plugin/host.c \
 	plugin/plugin.c \
 	plugin/plugin.h \
+	plugin/pool.c \
+	plugin/pool.h \
 	plugin/search.c \
 	plugin/timer.c \
 	plugin/vtable.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The default host: real clocks, real randomness, malloc, the executor's
+ * The default host: real clocks, real randomness, the pool, the executor's
  * threads; counters, the log's outlet and the objects callers registered.
  */
 #include "config.h"
@@ -19,6 +19,7 @@
 #include "host/config/settings.h"
 #include "host/plugin/executor.h"
 #include "host/plugin/factory.h"
+#include "host/plugin/pool.h"
 
 #define HOST_METRICS_MAX 2048u /* a power of 2; more names are not counted */
 
@@ -76,11 +77,7 @@ static void *
 host_alloc(const sb_host *host, void *old, size_t size)
 {
   (void)host;
-  if (size == 0) {
-    free(old);
-    return NULL;
-  }
-  return realloc(old, size);
+  return pool_alloc(old, size);
 }
 
 static uint64_t

@@ -203,7 +203,8 @@ op_answer(void *arg)
     return; /* the crash frees it */
   op_check_body(op);
   op_result(op, &result, &err);
-  sim_trace(op->bucket->sim, (uint64_t)(uint32_t)op->status ^ op->number << 32);
+  sim_trace(op->bucket->sim,
+            (uint64_t)(uint32_t)op->status ^ op->number << 32);
   if (op->kind == BUCKET_PUT && op->stream != NULL)
     stream_free(op->stream);
   if (op->kind == BUCKET_ABORT)

@@ -193,7 +193,8 @@ self_stall(void)
   (void)sim_spawn(t.process, 0, "count", toy_count, &t);
   (void)sim_spawn(master, 0, "stall", toy_stall, &t);
   sim_run(&s);
-  self_is(!s.failed && t.limit, "a stalled process stands still, then goes on");
+  self_is(!s.failed && t.limit,
+          "a stalled process stands still, then goes on");
   sim_dispose(&s);
 }
 

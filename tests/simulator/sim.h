@@ -2,9 +2,9 @@
 /*
  * sim: a world in one thread, ordered by a seed.
  *
- * Tasks are coroutines that switch only when they wait. A process groups tasks,
- * events, timers and memory behind an sb_host of its own, so that it can be
- * crashed (all of it is dropped) or stalled (none of it runs) at any moment.
+ * Tasks are coroutines that switch only when they wait. A process groups
+ * tasks, events, timers and memory behind an sb_host of its own, so that it can
+ * be crashed (all of it is dropped) or stalled (none of it runs) at any moment.
  * Time is virtual and advances when nothing can run.
  */
 #ifndef SIM_SIM_H
