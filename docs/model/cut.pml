@@ -16,6 +16,9 @@
  * clean).
  */
 #define WRITES 3
+#ifndef EARLY
+#define EARLY 1   /* early flushes */
+#endif
 #define SEGMENTS 7
 
 byte cur, epoch = 1, sequence = 1, begun;
@@ -94,7 +97,7 @@ active proctype writer() {
 }
 
 /* Memory is short. */
-active [2] proctype early() {
+active [EARLY] proctype early() {
   byte e, at, i, best;
 
   do

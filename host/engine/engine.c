@@ -11,6 +11,7 @@
 #define SEGMENT_SIZE "state.backend.segment.size"
 #define COMPACTION_RUNS "state.backend.compaction.runs"
 #define COMPACTION_ENABLED "state.backend.compaction.enabled"
+#define CACHE_DIR "state.backend.cache.dir"
 #define CACHE_SHARDS 16u
 
 /* ---- the budget ---------------------------------------------------------- */
@@ -200,19 +201,36 @@ engine_settings(engine *e, const sb_config *config)
     e->segment_size = e->memory_limit / 4;
 }
 
+/* Options that are known and not built: refused rather than ignored. */
+static sb_status
+engine_check(const sb_host *host, const sb_engine_options *options,
+             const sb_config *config, sb_error *err)
+{
+  const char *dir = host->config_string(config, CACHE_DIR);
+
+  if (options->layout != 0)
+    return sb_error_set(err, SB_UNSUPPORTED, "layout \"entries\" is not "
+                        "supported by this version: use \"segments\"");
+  if (dir != NULL && dir[0] != '\0')
+    return sb_error_set(err, SB_UNSUPPORTED, "the local disk tier (" CACHE_DIR
+                        ") is not supported by this version: leave it out");
+  return SB_OK;
+}
+
 sb_status
 engine_open(const sb_host *host, sb_store *store,
             const sb_engine_options *options, const sb_config *config,
             sb_backend **out, sb_error *err)
 {
-  engine *e = mem_zalloc(host, sizeof *e);
-  sb_status status;
+  sb_status status = engine_check(host, options, config, err);
+  engine *e = status == SB_OK ? mem_zalloc(host, sizeof *e) : NULL;
 
   *out = NULL;
   if (e == NULL) {
     store_close(store);
-    return sb_error_set(err, SB_NO_MEMORY,
-                        "could not open the backend: no memory");
+    return status != SB_OK ? status
+                           : sb_error_set(err, SB_NO_MEMORY, "could not open "
+                                          "the backend: no memory");
   }
   e->base.ops = &engine_ops;
   e->host = host;

@@ -502,7 +502,7 @@ script_prepare(void *arg, life *l)
   life_setting(l, "state.backend", 0, "sim");
   life_setting(l, "state.backend.memory.size", 4 << 20, NULL);
   life_setting(l, "state.backend.block.size", 4096, NULL);
-  life_setting(l, "state.backend.segment.size", 1 << 20, NULL);
+  life_setting(l, "state.backend.segment.size", 256 << 10, NULL);
   life_setting(l, "state.backend.compaction.runs", 2, NULL);
   life_setting(l, "state.backend.compaction.enabled", 1, NULL);
 }
