@@ -5,7 +5,7 @@
  * key group; each subtask keeps its addresses' state in the state backend.
  *
  *   source --queue--> subtask 0 --> part files    main: shows progress,
- *          --queue--> subtask 1 --> part files    publishes parts after commits
+ *          --queue--> subtask 1 --> part files    publishes committed parts
  *
  * Checkpoints are barriers in the queues. What came before a barrier is in the
  * checkpoint, and so is the list of part files that belong to it.

@@ -11,4 +11,4 @@ access_log_SOURCES = \
 	access_log_state.c \
 	access_log_subtask.c
 dist_noinst_SCRIPTS += verify_access_log quickstart-job.sh
-EXTRA_DIST += data
+EXTRA_DIST += data plugin

@@ -46,7 +46,7 @@ fuzz_bounded_init(fuzz_bounded *b)
   b->host.alloc = fuzz_bounded_alloc;
 }
 
-/* Aborts if more than `factor` times the input, or anything at all, is left. */
+/* Aborts if `factor` times the input was exceeded, or anything is left. */
 static void
 fuzz_bounded_check(const fuzz_bounded *b, size_t size, size_t factor)
 {

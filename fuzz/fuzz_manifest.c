@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Manifests: whatever is decoded is encoded to the same thing again. The length
- * and the checksum are put right first, or nothing would get past them.
+ * Manifests: whatever is decoded is encoded to the same thing again. The
+ * length and the checksum are put right first, or nothing would get past them.
  */
 #include "config.h"
 

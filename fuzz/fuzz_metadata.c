@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* _metadata objects: whatever is decoded is encoded to the same thing again. */
+/* _metadata objects: what is decoded is encoded to the same thing again. */
 #include "config.h"
 
 #include "fuzz/fuzz_bounded.h"

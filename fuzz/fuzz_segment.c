@@ -165,8 +165,9 @@ fuzz_tail(uint8_t *data, size_t size)
   if (size < SEGMENT_FOOTER_LEN + SEGMENT_CRC_LEN)
     return;
   footer = data + size - SEGMENT_FOOTER_LEN;
-  store_u32(footer + 148, crc32c(footer, 148));
-  memcpy(footer + 152, SEGMENT_MAGIC, SEGMENT_MAGIC_LEN);
+  store_u32(footer + SEGMENT_FOOTER_CRC_AT,
+            crc32c(footer, SEGMENT_FOOTER_CRC_AT));
+  memcpy(footer + SEGMENT_MAGIC_AT, SEGMENT_MAGIC, SEGMENT_MAGIC_LEN);
   size -= SEGMENT_FOOTER_LEN + SEGMENT_CRC_LEN;
   if (segment_footer_read(footer, SEGMENT_FOOTER_LEN, &info, NULL) != SB_OK)
     return;
@@ -180,7 +181,7 @@ static void
 fuzz_one_partition(uint8_t *data, size_t size)
 {
   segment_info info = { .tail_offset = 1u << 20, .blocks = 1000,
-                        .partitions = 1 };
+                        .partitions = 1, .word_last = UINT64_MAX };
 
   if (size < SEGMENT_CRC_LEN)
     return;

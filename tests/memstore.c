@@ -8,7 +8,7 @@
 
 #include "tests/memstore.h"
 
-/* ---- host ---------------------------------------------------------------- */
+/* ---- host --------------------------------------------------------------- */
 
 static void
 memhost_log(const sb_host *host, uint32_t level, const char *component,
@@ -101,7 +101,7 @@ memhost_init(memhost *h, uint64_t seed)
   h->clock_ms = 1000;
 }
 
-/* ---- objects ------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------ */
 
 typedef struct memstore_object {
   char *name;
@@ -229,7 +229,7 @@ memstore_name(const memstore *m, const char *part, size_t at)
   return NULL;
 }
 
-/* ---- faults -------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------- */
 
 void
 memstore_fault(memstore *m, uint32_t ops, const char *part, uint64_t nth,
@@ -305,7 +305,7 @@ memstore_count(const memstore *m, uint32_t ops)
   return n;
 }
 
-/* ---- writes -------------------------------------------------------------- */
+/* ---- writes ------------------------------------------------------------- */
 
 static void
 memstore_etag(const memstore *m, const char *name, char *etag)
@@ -386,7 +386,7 @@ memstore_do_write(memstore *m, memstore_write *w, uint32_t mode,
   return mode == MEMSTORE_AFTER ? status : st;
 }
 
-/* ---- the table ----------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 static void
 memstore_finish(const sb_request *request, sb_store_result *result,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An object store in memory for tests, with its own small host. Single-threaded:
+ * An object store in memory for tests, with its own small host. One thread:
  * every operation is done before its call returns. Operations can be made to
  * fail before or after their effect, writes to land later, and a hook runs
  * before each operation, so that a test can let others go first.
@@ -39,7 +39,7 @@ void memhost_init(memhost *h, uint64_t seed);
 typedef struct memstore memstore;
 typedef void memstore_hook(void *arg, uint32_t op, const char *name);
 
-/* `flags`: SB_STORE_..., which it says and honours. Uses malloc, not a host. */
+/* `flags`: SB_STORE_..., which it says and honours. Uses malloc. */
 memstore *memstore_new(uint32_t flags);
 void memstore_free(memstore *m);
 sb_store *memstore_store(memstore *m);

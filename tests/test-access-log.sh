@@ -91,7 +91,8 @@ like "malformed lines are reported" "$(cat "$work/odd/log")" \
 like "late lines are reported" "$(cat "$work/odd/log")" '1 of 28 lines came'
 
 run twice "$work/odd.in" --repeat 3
-like "repeated" "$(verdict twice --input "$work/odd.in" --repeat 3)" '^exact=yes'
+like "repeated" "$(verdict twice --input "$work/odd.in" --repeat 3)" \
+  "^exact=yes"
 
 : >"$work/empty.in"
 run empty "$work/empty.in"

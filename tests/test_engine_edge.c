@@ -901,6 +901,7 @@ test_many_states(void)
   CU_ASSERT(f != NULL && fgets(line, sizeof line, f) != NULL);
   if (f != NULL)
     pclose(f);
+  tap_note("%s manifests", line);
   CU_ASSERT_STRING_EQUAL(line, "1");
   close_backend();
 }

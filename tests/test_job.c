@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commit protocol: take-over, commit, fencing, and every answer that can be
- * lost. Each case runs over a store with If-Match and over one without, where
+ * The commit protocol: take-over, commit, fencing, and every answer that can
+ * be lost. Each case runs over a store with If-Match and over one without, where
  * HEAD is a numbered row. Method: a store in memory that loses answers, or
  * lets writes land later, on demand.
  */
@@ -28,7 +28,7 @@ both(void (*test)(fixture *f))
   }
 }
 
-/* ---- plain life ---------------------------------------------------------- */
+/* ---- plain life --------------------------------------------------------- */
 
 static void
 plain(fixture *f)
@@ -148,7 +148,7 @@ test_head_lost(void)
   both(head_lost);
 }
 
-/* ---- fencing ------------------------------------------------------------- */
+/* ---- fencing ------------------------------------------------------------ */
 
 static void
 fencing(fixture *f)
@@ -207,7 +207,7 @@ test_row_zombie(void)
   fixture_dispose(&f);
 }
 
-/* ---- lost answers -------------------------------------------------------- */
+/* ---- lost answers ------------------------------------------------------- */
 
 static void
 answer_lost(fixture *f)
@@ -326,6 +326,8 @@ lands_in_between(fixture *f)
   CU_ASSERT(fixture_commit_new(f, job, 3) == SB_OK);
   CU_ASSERT(fixture_list(f, ids, 4) == 3 && ids[0] == 3 && ids[1] == 2);
   CU_ASSERT(fixture_commit_new(f, job, 2) == SB_OK);
+  /* 3 was written twice; the first one is dead and has gone. */
+  CU_ASSERT(memstore_objects(f->store, "chk-3-") == 1);
   job_close(job);
 }
 

@@ -143,7 +143,7 @@ test_late_delete(void)
   fixture_dispose(&f);
 }
 
-/* ---- pins ---------------------------------------------------------------- */
+/* ---- pins --------------------------------------------------------------- */
 
 static void
 check_readable(fixture *f, const sb_checkpoint *c)
@@ -241,6 +241,34 @@ test_pin_too_late(void)
   fixture_dispose(&f);
 }
 
+/* The deleter has listed the pins and stalls before its deletes: the reader's
+   pin comes too late, although everything is still there. */
+static void
+test_pin_after_list(void)
+{
+  fixture f;
+  racing r = { &f, NULL, 2, "/pins/", MEMSTORE_PUT };
+  sb_checkpoint *c;
+
+  fixture_init(&f, FIXTURE_BOTH, 12);
+  r.job = fixture_takeover(&f, 1);
+  CU_ASSERT(fixture_commit_new(&f, r.job, 1) == SB_OK);
+  memstore_fault(f.store, MEMSTORE_REMOVE, "/chk-1-", 1, 1, MEMSTORE_DELAYED,
+                 SB_UNKNOWN);
+  memstore_fault(f.store, MEMSTORE_REMOVE, "/state/", 1, 1, MEMSTORE_DELAYED,
+                 SB_UNKNOWN);
+  memstore_set_hook(f.store, race_commit, &r);
+  CU_ASSERT_FATAL(job_checkpoint_open(&f.env, "j", 0, SB_CHECKPOINT_PIN, &c,
+                                      NULL) == SB_OK);
+  CU_ASSERT(c->info.id == 2);
+  while (memstore_land(f.store) >= 0)
+    continue;
+  check_readable(&f, c);
+  job_checkpoint_close(&f.env, c);
+  job_close(r.job);
+  fixture_dispose(&f);
+}
+
 /* A dead reader's pin holds until gc is told; one of a checkpoint that is gone
    holds nothing. */
 static void
@@ -274,7 +302,7 @@ test_dead_pins(void)
   fixture_dispose(&f);
 }
 
-/* ---- collecting ---------------------------------------------------------- */
+/* ---- collecting --------------------------------------------------------- */
 
 static void
 test_orphans(void)
@@ -290,8 +318,8 @@ test_orphans(void)
   CU_ASSERT(fixture_commit_new(&f, a, 1) == SB_OK);
   CU_ASSERT(fixture_commit_new(&f, a, 2) == SB_OK);
   strcpy(old, fixture_segment(&f, 1));
-  memstore_put(f.store, "base/j/checkpoints/chk-9-1-00000000000000aa/_metadata",
-               "x", 1);
+  memstore_put(f.store, "base/j/checkpoints/chk-9-1-00000000000000aa/"
+               "_metadata", "x", 1);
   memstore_put(f.store, "base/j/checkpoints/chk-9-1-00000000000000aa/"
                "3.manifest", "x", 1);
   memstore_put(f.store, "base/j/checkpoints/chk-9-1-00000000000000aa/other",
@@ -346,7 +374,7 @@ test_many_orphans(void)
   fixture_dispose(&f);
 }
 
-/* ---- by hand ------------------------------------------------------------- */
+/* ---- by hand ------------------------------------------------------------ */
 
 static void
 test_remove(void)
@@ -389,8 +417,8 @@ test_remove(void)
   fixture_dispose(&f);
 }
 
-/* While a retained checkpoint cannot be read nothing is deleted; afterwards all
-   that waited goes. */
+/* While a retained checkpoint cannot be read nothing is deleted; afterwards
+   all that waited goes. */
 static void
 test_unreadable(void)
 {
@@ -430,6 +458,7 @@ main(int argc, char **argv)
     { "late_delete", test_late_delete },
     { "pin", test_pin },
     { "pin_too_late", test_pin_too_late },
+    { "pin_after_list", test_pin_after_list },
     { "dead_pins", test_dead_pins },
     { "orphans", test_orphans },
     { "many_orphans", test_many_orphans },

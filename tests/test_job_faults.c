@@ -229,7 +229,7 @@ test_no_memory(void)
   }
 }
 
-/* ---- a second committer -------------------------------------------------- */
+/* ---- a second committer ------------------------------------------------- */
 
 typedef struct breaker {
   life *l;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The small objects' bytes: manifests, _metadata, HEAD, pins; and object names.
- * What is written reads back the same; each damaged or cut form is refused; the
- * golden files of version 1 are read, and written, for ever.
+ * The small objects' bytes: manifests, _metadata, HEAD, pins; and object
+ * names. What is written reads back the same; each damaged or cut form is
+ * refused; the golden files of version 1 are read, and written, for ever.
  */
 #include "config.h"
 
@@ -21,7 +21,7 @@
 
 static memhost host;
 
-/* ---- samples ------------------------------------------------------------- */
+/* ---- samples ------------------------------------------------------------ */
 
 static const char *sample_held[] = { "state/_/op/0a/1-9-00000000000000ff.x" };
 static const char *sample_dropped[] = { "a", "b/c" };
@@ -67,6 +67,8 @@ sample_manifest(void)
     s->info.key_group_first = 32;
     s->info.key_group_last = 95;
     s->info.key_group_count = 128;
+    s->info.word_first = (32ull << 48) + (i << 16) + 5;
+    s->info.word_last = (95ull << 48) + (7ull << 16) + 0xffff;
     s->info.epoch_min = 70;
     s->info.epoch_max = 77;
     s->info.generation = 3;
@@ -139,7 +141,7 @@ encode_pin(buf *out)
   pin_encode(&p, out);
 }
 
-/* ---- decoding whatever it is --------------------------------------------- */
+/* ---- decoding whatever it is -------------------------------------------- */
 
 static sb_status
 decode_manifest(const void *data, size_t len)
@@ -248,7 +250,7 @@ test_damage(void)
   CU_ASSERT(host.live == 0);
 }
 
-/* ---- golden files -------------------------------------------------------- */
+/* ---- golden files ------------------------------------------------------- */
 
 static size_t
 golden_read(const char *name, uint8_t *data, size_t max)
@@ -307,7 +309,7 @@ test_golden(void)
   }
 }
 
-/* ---- round trips --------------------------------------------------------- */
+/* ---- round trips -------------------------------------------------------- */
 
 static int
 same_slice(sb_slice a, sb_slice b)
@@ -407,6 +409,16 @@ test_manifest_refused(void)
   sample_segments[1].info.tail_offset++;
   CU_ASSERT(manifest_encode(&host.host, &m, &bytes) == SB_INVALID);
   m = sample_manifest();
+  sample_segments[1].info.word_first = 31ull << 48;
+  CU_ASSERT(manifest_encode(&host.host, &m, &bytes) == SB_INVALID);
+  m = sample_manifest();
+  sample_segments[1].info.word_last = 96ull << 48;
+  CU_ASSERT(manifest_encode(&host.host, &m, &bytes) == SB_INVALID);
+  m = sample_manifest();
+  sample_segments[1].info.key_group_first = 95;
+  sample_segments[1].info.word_first = sample_segments[1].info.word_last + 1;
+  CU_ASSERT(manifest_encode(&host.host, &m, &bytes) == SB_INVALID);
+  m = sample_manifest();
   sample_states[1].name.len = 0;
   CU_ASSERT(manifest_encode(&host.host, &m, &bytes) == SB_INVALID);
   CU_ASSERT(bytes.len == 0);
@@ -464,7 +476,7 @@ test_no_memory(void)
   }
 }
 
-/* ---- names --------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static void
 check_parse(const paths *p, const char *name, uint32_t expected)
@@ -490,8 +502,8 @@ test_paths(void)
     "b/job/state/_/00/1-1-0123456789abcdef.state",
     "b/job%201/checkpoints/chk-1-1-0123456789abcdef/",
     "b/job%201/checkpoints/chk-1-1-0123456789abcdef/_metadata2",
-    "b/job%201/checkpoints/chk-1-99999999999999999999-0123456789abcdef/"
-      "_metadata",
+    "b/job%201/checkpoints/chk-1-99999999999999999999-0123456789abcdef/x",
+    "b/job%201/checkpoints/chk-1-01-0123456789abcdef/_metadata",
     "b/job%201/checkpoints/HEAD-1",
     "b/job%201/checkpoints/pins/1", "", "b"
   };

@@ -57,6 +57,9 @@ check_info(const fixture_set *set, const fixture_image *image)
   CU_ASSERT_EQUAL(image->info.crc32c, crc32c(image->data, image->len));
   CU_ASSERT_EQUAL(image->info.records, set->count);
   CU_ASSERT_EQUAL(image->info.blocks, image->blocks);
+  CU_ASSERT_EQUAL(image->info.word_first, separator_word(set->records));
+  CU_ASSERT_EQUAL(image->info.word_last,
+                  separator_word(&set->records[set->count - 1]));
   CU_ASSERT_EQUAL(segment_footer_read(image->data, image->len, &footer, NULL),
                   SB_OK);
   CU_ASSERT_EQUAL(memcmp(&footer, &image->info, sizeof footer), 0);
@@ -468,6 +471,85 @@ test_info(void)
   fixture_free(&set);
 }
 
+static size_t
+held(const fixture_set *set, const segment_info *info)
+{
+  size_t i, count = 0;
+
+  for (i = 0; i < set->count; i++)
+    count += segment_may_hold(info, &set->records[i]) != 0;
+  return count;
+}
+
+/* Half of the records go in; what is outside of them is denied unread, but
+   nothing that is inside, nor another record of a key that is. */
+static void
+test_may_hold(void)
+{
+  fixture_set set = { 0 }, middle = { 0 };
+  fixture_image image = { 0 };
+  size_t i, wrong = 0;
+
+  fixture_fill(&set, 2000, 7);
+  for (i = set.count / 4; i < set.count * 3 / 4; i++)
+    fixture_push(&middle, &set.records[i]);
+  build(&middle, fixture_options(1), &image);
+  CU_ASSERT_EQUAL(held(&middle, &image.info), middle.count);
+  CU_ASSERT(held(&set, &image.info) < middle.count * 5 / 4);
+  CU_ASSERT_FALSE(segment_may_hold(&image.info, set.records));
+  CU_ASSERT_FALSE(segment_may_hold(&image.info,
+                                   &set.records[set.count - 1]));
+  for (i = 0; i < middle.count; i++) {
+    record key = middle.records[i];
+
+    key.subkey = sb_slice_of("other", 5);
+    wrong += !segment_may_hold(&image.info, &key);
+    key.subkey.len = 0;
+    wrong += !segment_may_hold(&image.info, &key);
+    key.flags |= RECORD_CLEAR;
+    wrong += !segment_may_hold(&image.info, &key);
+  }
+  CU_ASSERT_EQUAL(wrong, 0);
+  fixture_image_free(&image);
+  fixture_free(&set);
+  fixture_free(&middle);
+}
+
+/* A segment of one key denies the others of its key group. */
+static void
+test_may_hold_one(void)
+{
+  fixture_set set = { 0 };
+  fixture_image image = { 0 };
+  record r = fixture_record(2, 1, "", "key", "subkey", "v"), key = r;
+  record space = fixture_record(2, 1, "n", "key", "", "");
+
+  fixture_push(&set, &r);
+  build(&set, fixture_options(1), &image);
+  CU_ASSERT(segment_may_hold(&image.info, &key));
+  key.hash ^= 1ull << 63;
+  CU_ASSERT_FALSE(segment_may_hold(&image.info, &key));
+  key = r;
+  key.state = 0;
+  CU_ASSERT_FALSE(segment_may_hold(&image.info, &key));
+  key.state = 2;
+  CU_ASSERT_FALSE(segment_may_hold(&image.info, &key));
+  CU_ASSERT_FALSE(segment_may_hold(&image.info, &space));
+  /* All ordered records of a state have one word. */
+  fixture_image_free(&image);
+  fixture_pop(&set);
+  r.flags = RECORD_ORDERED;
+  r.subkey.len = 0;
+  fixture_push(&set, &r);
+  build(&set, fixture_options(1), &image);
+  key = r;
+  key.hash = 0;
+  key.key = sb_slice_of("another", 7);
+  CU_ASSERT(segment_may_hold(&image.info, &key));
+  fixture_image_free(&image);
+  fixture_free(&set);
+}
+
 /* ---- refusals and failures ---------------------------------------------- */
 
 static sb_status
@@ -617,6 +699,8 @@ static const tap_case cases[] = {
   { "filter_rate", test_filter_rate },
   { "no_filter", test_no_filter },
   { "info", test_info },
+  { "may_hold", test_may_hold },
+  { "may_hold_one", test_may_hold_one },
   { "refusals", test_refusals },
   { "bad_options", test_bad_options },
   { "emit_fails", test_emit_fails },

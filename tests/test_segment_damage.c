@@ -207,6 +207,67 @@ test_hostile(void)
   fixture_free(&set);
 }
 
+/* The segment with its footer's words replaced, under a right checksum: as a
+   reader without a manifest sees it, and one with. */
+static void
+check_words(fixture_image *image, uint64_t first, uint64_t last)
+{
+  uint8_t *footer = image->data + image->len - SEGMENT_FOOTER_LEN;
+  segment_info info = image->info;
+  segment_directory *d = NULL;
+  uint8_t old[SEGMENT_FOOTER_LEN];
+  sb_status status;
+
+  memcpy(old, footer, sizeof old);
+  info.word_first = first;
+  info.word_last = last;
+  segment_footer_encode(&info, load_u32(footer + SEGMENT_BODY_CRC_AT),
+                        footer);
+  CU_ASSERT_EQUAL(fixture_directory(image, &d, NULL), SB_CORRUPT);
+  info = image->info;
+  status = segment_footer_read(image->data, image->len, &image->info, NULL);
+  if (status == SB_OK)
+    status = fixture_directory(image, &d, NULL);
+  CU_ASSERT_EQUAL(status, SB_CORRUPT);
+  image->info = info;
+  memcpy(footer, old, sizeof old);
+}
+
+static void
+test_words(void)
+{
+  fixture_set set = { 0 };
+  fixture_image image = { 0 };
+  segment_writer_options o = fixture_options(1);
+  segment_info wide;
+  segment_directory *d;
+  segment_partition p;
+  uint64_t first, last;
+
+  o.partition_blocks = 2;
+  fixture_fill(&set, 400, 3);
+  build(&set, o, &image);
+  first = image.info.word_first;
+  last = image.info.word_last;
+  check_words(&image, last, first);
+  check_words(&image, first - 1, last);
+  check_words(&image, first + 1, last);
+  check_words(&image, first, last - (1ull << 48));
+  check_words(&image, first, last + (1ull << 48));
+  check_words(&image, first, last & ~((1ull << 48) - 1));
+  CU_ASSERT_EQUAL_FATAL(fixture_directory(&image, &d, NULL), SB_OK);
+  wide = image.info;
+  CU_ASSERT_EQUAL(fixture_partition(&image, d, 0, &p, NULL), SB_OK);
+  image.info.word_first++;
+  CU_ASSERT_EQUAL(fixture_partition(&image, d, 0, &p, NULL), SB_CORRUPT);
+  image.info = wide;
+  image.info.word_last = first;
+  CU_ASSERT_EQUAL(fixture_partition(&image, d, 0, &p, NULL), SB_CORRUPT);
+  segment_directory_free(&fixture_host, d);
+  fixture_image_free(&image);
+  fixture_free(&set);
+}
+
 static void
 test_messages(void)
 {
@@ -281,14 +342,17 @@ golden_text(const fixture_image *image)
     return NULL;
   fprintf(file, "size %llu blocks %u partitions %u records %llu "
           "tombstones %llu\nkey groups %u to %u of %u epochs %llu to %llu "
-          "generation %llu expires %llu to %llu crc %08x\n",
+          "generation %llu expires %llu to %llu words %016llx to %016llx "
+          "crc %08x\n",
           (unsigned long long)i->size, i->blocks, i->partitions,
           (unsigned long long)i->records, (unsigned long long)i->tombstones,
           i->key_group_first, i->key_group_last, i->key_group_count,
           (unsigned long long)i->epoch_min, (unsigned long long)i->epoch_max,
           (unsigned long long)i->generation,
           (unsigned long long)i->expires_min,
-          (unsigned long long)i->expires_max, i->crc32c);
+          (unsigned long long)i->expires_max,
+          (unsigned long long)i->word_first,
+          (unsigned long long)i->word_last, i->crc32c);
   if (fixture_scan(image, NULL, golden_line, file, NULL) != SB_OK)
     fprintf(file, "unreadable\n");
   fclose(file);
@@ -391,6 +455,7 @@ static const tap_case cases[] = {
   { "cut_short", test_cut_short },
   { "moved", test_moved },
   { "hostile", test_hostile },
+  { "words", test_words },
   { "messages", test_messages },
   { "golden", test_golden },
 };

@@ -12,7 +12,7 @@
 
 #define CHANGE_TRIES 3 /* to write one _metadata */
 
-/* ---- checkpoints and views ----------------------------------------------- */
+/* ---- checkpoints and views ---------------------------------------------- */
 
 static job_checkpoint *
 checkpoint_new(const sb_host *host, const metadata_ref *ref)
@@ -108,7 +108,7 @@ view_from_metadata(const sb_host *host, const metadata *m, const char *name,
   return st;
 }
 
-/* ---- what checkpoints name ----------------------------------------------- */
+/* ---- what checkpoints name ---------------------------------------------- */
 
 sb_status
 change_part_names(const job_env *env, const sb_part *part, names *needs,
@@ -192,7 +192,7 @@ view_load(sb_job *job, sb_error *err)
   return first;
 }
 
-/* ---- the next view ------------------------------------------------------- */
+/* ---- the next view ------------------------------------------------------ */
 
 /* Only what this job's committers and handles write may ever be deleted. */
 static int
@@ -270,7 +270,7 @@ change_decide(sb_job *job, job_change *change, const names *dropped,
   return SB_OK;
 }
 
-/* ---- writing ------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 static sb_status
 change_put(sb_job *job, const char *name, const buf *bytes, sb_error *err)
@@ -394,7 +394,7 @@ change_names_size(const names *n)
   return size;
 }
 
-/* ---- the two kinds ------------------------------------------------------- */
+/* ---- the two kinds ------------------------------------------------------ */
 
 static sb_status
 change_commit_fill(sb_job *job, const sb_commit_options *options,

@@ -12,6 +12,8 @@ sb_segment_files = \
 	engine/segment.h \
 	engine/segment_format.h \
 	engine/segment_reader.c \
+	engine/segment_tail.c \
+	engine/segment_tail.h \
 	engine/segment_writer.c \
 	engine/separator.c \
 	engine/separator.h

@@ -6,7 +6,7 @@
 #include "host/engine/job_state.h"
 #include "host/engine/pin.h"
 
-/* ---- removing ------------------------------------------------------------ */
+/* ---- removing ----------------------------------------------------------- */
 
 /* Names of all _metadata objects that are retained, sorted. */
 static void
@@ -120,7 +120,7 @@ gc_sweep(sb_job *job)
   names_dispose(&keep);
 }
 
-/* ---- collecting ---------------------------------------------------------- */
+/* ---- collecting --------------------------------------------------------- */
 
 typedef struct gc_walk {
   sb_job *job;

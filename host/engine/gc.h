@@ -5,7 +5,7 @@
 
 #include "host/engine/job.h"
 
-/* Objects removed in one turn of the job, so that commits get theirs between. */
+/* Objects removed in one turn of the job: commits get theirs between. */
 #define GC_BATCH 1000u
 
 #endif

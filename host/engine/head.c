@@ -9,7 +9,7 @@
 #define HEAD_VERSION 1u
 #define HEAD_READS 4 /* tries to read what is being replaced meanwhile */
 
-/* ---- bytes --------------------------------------------------------------- */
+/* ---- bytes -------------------------------------------------------------- */
 
 void
 head_encode(const head *h, buf *out)
@@ -63,7 +63,7 @@ head_is_row(const job_env *env)
   return (env->store_flags & SB_STORE_MATCH) == 0;
 }
 
-/* ---- reading ------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static sb_status
 head_fetch(const job_env *env, const char *name, head_version *out,
@@ -111,7 +111,7 @@ head_row_entry(void *arg, const sb_store_entry *entry, sb_error *err)
   return SB_OK;
 }
 
-/* The highest number after `after` (0: of all); found is 0 if there is none. */
+/* The highest number after `after` (0: of all); found: is there one? */
 static sb_status
 head_row_highest(const job_env *env, const char *job, uint64_t after,
                  head_row *row, sb_error *err)
@@ -170,7 +170,7 @@ head_read(const job_env *env, const char *job, head_version *out,
   return st == SB_OK ? head_fetch(env, name, out, err) : st;
 }
 
-/* ---- swapping ------------------------------------------------------------ */
+/* ---- swapping ----------------------------------------------------------- */
 
 static sb_status
 head_put(const job_env *env, const char *name, const head *to, uint32_t flags,
@@ -259,7 +259,7 @@ head_swap(const job_env *env, const char *job, const head_version *from,
   return SB_OK;
 }
 
-/* ---- the rest ------------------------------------------------------------ */
+/* ---- the rest ----------------------------------------------------------- */
 
 typedef struct head_fresh {
   const job_env *env;

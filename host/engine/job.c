@@ -9,7 +9,7 @@
 
 #define JOB_TAKEOVERS 16 /* tries against other contenders */
 
-/* ---- turns --------------------------------------------------------------- */
+/* ---- turns -------------------------------------------------------------- */
 
 sb_status
 job_enter(sb_job *job, sb_error *err)
@@ -85,7 +85,7 @@ job_begin(sb_job *job, sb_error *err)
   return st;
 }
 
-/* ---- resolving ----------------------------------------------------------- */
+/* ---- resolving ---------------------------------------------------------- */
 
 static void
 job_decide(sb_job *job, const job_change *change, int committed)
@@ -139,8 +139,8 @@ job_adopt(sb_job *job, job_change *change, const head_version *now)
   job->newest = NULL;
 }
 
-/* Reads HEAD. SB_OK: it is the one before the changes (*landed NULL), or one of
-   the changes has made it (*landed, adopted and freed: compare only). */
+/* Reads HEAD. SB_OK: it is the one before the changes (*landed NULL), or one
+   of the changes has made it (*landed, adopted and freed: compare only). */
 static sb_status
 job_look(sb_job *job, job_change **landed, sb_error *err)
 {
@@ -192,7 +192,7 @@ job_drop_change(sb_job *job, job_change *change)
   change_free(job, change);
 }
 
-/* ---- swapping ------------------------------------------------------------ */
+/* ---- swapping ----------------------------------------------------------- */
 
 static sb_status
 job_try(sb_job *job, const job_change *change, head_version *now,
@@ -268,7 +268,7 @@ job_swap(sb_job *job, job_change *change, sb_error *err)
   return job_unknown(job, change, err);
 }
 
-/* ---- commit, remove, retain ---------------------------------------------- */
+/* ---- commit, remove, retain --------------------------------------------- */
 
 static sb_status
 job_check_commit(const sb_commit_options *options, sb_error *err)
@@ -361,7 +361,8 @@ job_commit_turn(sb_job *job, const sb_commit_options *options, sb_error *err)
     st = SB_OK;
   }
   return st != SB_OK ? st : sb_error_set(err, SB_BUSY, "could not commit "
-                                         "checkpoint %llu: HEAD keeps changing",
+                                         "checkpoint %llu: HEAD keeps "
+                                         "changing",
                                          (unsigned long long)options->id);
 }
 
@@ -471,7 +472,7 @@ job_retain(sb_job *job, uint32_t count, sb_error *err)
   return SB_OK;
 }
 
-/* ---- take-over ----------------------------------------------------------- */
+/* ---- take-over ---------------------------------------------------------- */
 
 /* Makes this job's HEAD out of the present one (NULL: of nothing). */
 static sb_status

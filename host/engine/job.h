@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * job: the job's side of sb_backend_ops. One sb_job is one committer, the owner
- * of one generation. The rules it follows are docs/PROTOCOL.md.
+ * job: the job's side of sb_backend_ops. One sb_job is one committer, the
+ * owner of one generation. The rules it follows are docs/PROTOCOL.md.
  *
- * Threads: all functions from any thread; calls on one job wait for each other.
+ * Threads: all functions from any thread; calls on one job wait for each
+ * other.
  */
 #ifndef SB_ENGINE_JOB_H
 #define SB_ENGINE_JOB_H
@@ -29,8 +30,8 @@ void job_close(sb_job *job);
 
 /* SB_OK: committed, now or by an earlier call with this id that returned
    SB_UNKNOWN. SB_FENCED: the handle is dead. SB_UNKNOWN: call again with the
-   same arguments, or commit another id, which decides this one too. Others: not
-   committed and never to be. */
+   same arguments, or commit another id, which decides this one too. Others:
+   not committed and never to be. */
 sb_status job_commit(sb_job *job, const sb_commit_options *options,
                      sb_error *err);
 sb_status job_retain(sb_job *job, uint32_t count, sb_error *err);

@@ -4,8 +4,8 @@
  * retains, and the changes of it whose outcome is not known. Shared by job.c,
  * change.c and gc.c, and by nobody else.
  *
- * Everything but `lock`, `busy` and `waiters` belongs to the holder of the turn
- * (job_enter), who may wait for the store while holding it.
+ * Everything but `lock`, `busy` and `waiters` belongs to the holder of the
+ * turn (job_enter), who may wait for the store while holding it.
  */
 #ifndef SB_ENGINE_JOB_STATE_H
 #define SB_ENGINE_JOB_STATE_H
@@ -36,7 +36,7 @@ typedef struct job_view {
   names pending;         /* to delete; sorted */
 } job_view;
 
-/* A _metadata that was written and whose swap is not known to have happened. */
+/* A _metadata that was written; its swap is not known to have happened. */
 typedef struct job_change {
   struct job_change *next;
   uint64_t id;           /* of its newest checkpoint */

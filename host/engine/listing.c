@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading checkpoints: what is retained, and opening one. All of it starts from
- * HEAD. docs/PROTOCOL.md 3.1 (6) and 4.2.
+ * Reading checkpoints: what is retained, and opening one. All of it starts
+ * from HEAD. docs/PROTOCOL.md 3.1 (6) and 4.2.
  */
 #include "config.h"
 
@@ -77,7 +77,7 @@ listing_find(const job_view *view, uint64_t id)
   return NULL;
 }
 
-/* ---- list ---------------------------------------------------------------- */
+/* ---- list --------------------------------------------------------------- */
 
 static void
 listing_info(const metadata_ref *ref, const char *name,
@@ -141,7 +141,7 @@ job_list_free(const job_env *env, sb_checkpoint_info *list, size_t count)
   mem_free(env->host, list);
 }
 
-/* ---- opening ------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------ */
 
 typedef struct opened {
   sb_checkpoint checkpoint; /* first: callers get a pointer to it */

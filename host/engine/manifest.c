@@ -13,8 +13,11 @@
 
 /* Fewest bytes of an entry, which bound the counts. */
 #define MANIFEST_STATE_LEAST 6u
-#define MANIFEST_SEGMENT_LEAST 42u
+#define MANIFEST_SEGMENT_LEAST 44u
 #define MANIFEST_NAME_LEAST 3u
+
+/* A word's bits below the key group, which stands apart. */
+#define MANIFEST_WORD_MAX ((1ull << 48) - 1)
 
 /* What manifest_decode makes: strings and slices point into `data`. */
 typedef struct manifest_decoded {
@@ -35,6 +38,9 @@ manifest_segment_valid(const manifest *m, const manifest_segment *s)
          info->key_group_first <= info->key_group_last &&
          info->key_group_last < m->key_group_count &&
          info->key_group_count == m->key_group_count &&
+         info->word_first <= info->word_last &&
+         info->word_first >> 48 == info->key_group_first &&
+         info->word_last >> 48 == info->key_group_last &&
          info->epoch_min <= info->epoch_max && info->tail_len <= info->size &&
          info->tail_offset == info->size - info->tail_len &&
          info->directory_offset >= info->tail_offset &&
@@ -62,7 +68,7 @@ manifest_valid(const manifest *m)
   return 1;
 }
 
-/* ---- encoding ------------------------------------------------------------ */
+/* ---- encoding ----------------------------------------------------------- */
 
 static void
 manifest_add_states(const manifest *m, buf *out)
@@ -128,6 +134,8 @@ manifest_add_info(const segment_info *info, buf *out)
   buf_varint(out, info->directory_len);
   buf_varint(out, info->key_group_first);
   buf_varint(out, info->key_group_last);
+  buf_varint(out, info->word_first & MANIFEST_WORD_MAX);
+  buf_varint(out, info->word_last & MANIFEST_WORD_MAX);
   buf_varint(out, info->epoch_min);
   buf_varint(out, info->epoch_max);
   buf_varint(out, info->generation);
@@ -200,7 +208,7 @@ manifest_encode(const sb_host *host, const manifest *m, buf *out)
   return out->status;
 }
 
-/* ---- decoding ------------------------------------------------------------ */
+/* ---- decoding ----------------------------------------------------------- */
 
 static void *
 manifest_array(const sb_host *host, size_t count, size_t size, sb_status *st)
@@ -261,6 +269,16 @@ manifest_u16(reader *r)
   return r->bad ? 0 : (uint16_t)v;
 }
 
+static uint64_t
+manifest_word(reader *r, uint16_t key_group)
+{
+  uint64_t v = reader_varint(r);
+
+  if (v > MANIFEST_WORD_MAX)
+    r->bad = 1;
+  return r->bad ? 0 : (uint64_t)key_group << 48 | v;
+}
+
 static void
 manifest_take_info(reader *r, segment_info *info)
 {
@@ -278,6 +296,8 @@ manifest_take_info(reader *r, segment_info *info)
   info->directory_len = envelope_u32(r);
   info->key_group_first = manifest_u16(r);
   info->key_group_last = manifest_u16(r);
+  info->word_first = manifest_word(r, info->key_group_first);
+  info->word_last = manifest_word(r, info->key_group_last);
   info->epoch_min = reader_varint(r);
   info->epoch_max = reader_varint(r);
   info->generation = reader_varint(r);
@@ -396,7 +416,7 @@ manifest_free(const sb_host *host, manifest *m)
   mem_free(host, d);
 }
 
-/* ---- reading ------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static sb_status
 manifest_fetch(const sb_host *host, sb_store *store, const sb_part *part,

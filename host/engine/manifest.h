@@ -48,14 +48,14 @@ typedef struct manifest {
 sb_status manifest_encode(const sb_host *host, const manifest *m, buf *out);
 
 /* Decodes into one allocation-owned object: nothing is borrowed from `data`.
-   SB_CORRUPT for bytes that are not a whole, unchanged manifest; SB_UNSUPPORTED
-   for a version this library does not read. */
+   SB_CORRUPT for bytes that are not a whole, unchanged manifest;
+   SB_UNSUPPORTED for a version this library does not read. */
 sb_status manifest_decode(const sb_host *host, const void *data, size_t len,
                           manifest **out, sb_error *err);
 void manifest_free(const sb_host *host, manifest *m);
 
-/* The bytes of a part's manifest, inline or by name, length and CRC checked. An
-   inline one is borrowed from the part, *owned is then NULL; else free *owned
+/* The bytes of a part's manifest, inline or by name, length and CRC checked.
+   An inline one is borrowed from the part, *owned is then NULL; else free *owned
    with the host. A part that has both a name and bytes is read from the bytes.
  */
 sb_status manifest_bytes(const sb_host *host, sb_store *store,

@@ -17,7 +17,7 @@
 #define METADATA_PART_INLINE 0u
 #define METADATA_PART_NAMED 1u
 
-/* ---- encoding ------------------------------------------------------------ */
+/* ---- encoding ----------------------------------------------------------- */
 
 static void
 metadata_add_part(const sb_part *part, buf *out)
@@ -75,7 +75,7 @@ metadata_encode(const metadata *m, buf *out)
   return out->status;
 }
 
-/* ---- decoding ------------------------------------------------------------ */
+/* ---- decoding ----------------------------------------------------------- */
 
 static void *
 metadata_array(const sb_host *host, size_t count, size_t size, sb_status *st)
@@ -215,7 +215,7 @@ metadata_free(const sb_host *host, metadata *m)
   mem_free(host, m);
 }
 
-/* ---- reading ------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static sb_status
 metadata_fetch(const sb_host *host, sb_store *store, const char *name,

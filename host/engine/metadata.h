@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metadata: the _metadata object, which is one checkpoint: the subtasks' parts,
- * the caller's blob, the other checkpoints that are retained, and the names
+ * metadata: the _metadata object, which is one checkpoint: the subtasks'
+ * parts, the caller's blob, the other checkpoints that are retained, and the names
  * that are to be deleted. Bytes: docs/FORMAT-manifest.md.
  */
 #ifndef SB_ENGINE_METADATA_H
@@ -45,8 +45,8 @@ sb_status metadata_decode(const sb_host *host, const void *data, size_t len,
                           metadata **out, sb_error *err);
 void metadata_free(const sb_host *host, metadata *m);
 
-/* Reads an object whose length and CRC are known, with one GET. SB_NOT_FOUND if
-   it is gone. */
+/* Reads an object whose length and CRC are known, with one GET. SB_NOT_FOUND
+   if it is gone. */
 sb_status metadata_read(const sb_host *host, sb_store *store,
                         const char *name, uint64_t length, uint32_t crc,
                         metadata **out, sb_error *err);

@@ -50,7 +50,7 @@ paths_encode_part(const void *data, size_t len, char *out, size_t size,
   return SB_OK;
 }
 
-/* ---- options ------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------ */
 
 /* Parts must not be empty, "." or "..", and begin and end without slash. */
 static int
@@ -137,7 +137,7 @@ paths_dispose(paths *p, const sb_host *host)
   memset(p, 0, sizeof *p);
 }
 
-/* ---- making names -------------------------------------------------------- */
+/* ---- making names ------------------------------------------------------- */
 
 static void
 paths_add(paths_name *n, const char *s)
@@ -320,7 +320,7 @@ paths_savepoint_prefix(const paths *p, const char *job, const char *name,
   return paths_end(&n, err);
 }
 
-/* ---- reading names ------------------------------------------------------- */
+/* ---- reading names ------------------------------------------------------ */
 
 /* A cursor over a name: each function eats what it knows or sets `bad`. */
 typedef struct paths_scan {

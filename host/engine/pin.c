@@ -84,7 +84,7 @@ pin_remove(const job_env *env, const char *name)
                    "could not remove a reader's pin; gc removes it");
 }
 
-/* ---- the deleter's side -------------------------------------------------- */
+/* ---- the deleter's side ------------------------------------------------- */
 
 typedef struct pin_listing {
   const job_env *env;

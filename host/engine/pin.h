@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pin: a small object by which a reader in another process keeps a checkpoint's
- * objects from being deleted. Bytes: docs/FORMAT-manifest.md; rules:
+ * pin: a small object by which a reader in another process keeps a
+ * checkpoint's objects from being deleted. Bytes: docs/FORMAT-manifest.md; rules:
  * docs/PROTOCOL.md 4.2.
  */
 #ifndef SB_ENGINE_PIN_H

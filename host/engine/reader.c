@@ -341,7 +341,8 @@ reader_block(reader_ctx *r, segment *s, const segment_block_ref *ref,
 /* ---- lookups ------------------------------------------------------------ */
 
 /* The block of `s` that can hold `key`, pinned; SB_NOT_FOUND if none can:
-   the filter has none of `ids`. */
+   the key is not between the segment's first and last, or the filter has none
+   of `ids`. */
 static sb_status
 lookup_block(reader_ctx *r, segment *s, const record *key,
              const uint64_t *ids, size_t id_count, cache_entry **out,
@@ -355,9 +356,12 @@ lookup_block(reader_ctx *r, segment *s, const record *key,
   const void *bytes;
   size_t len, i;
   uint32_t index;
-  sb_status status = reader_directory(r, s, &d, err);
+  sb_status status;
 
   *out = NULL;
+  if (!segment_may_hold(&s->info, key))
+    return SB_NOT_FOUND;
+  status = reader_directory(r, s, &d, err);
   if (status != SB_OK)
     return status;
   index = segment_directory_find(d, key);
@@ -474,6 +478,8 @@ reader_may_have_key(keyed *k, segment *const *runs, size_t count,
   key.subkey = sb_slice_of(NULL, 0);
   key.flags |= RECORD_CLEAR;
   for (i = 0; i < count; i++) {
+    if (!segment_may_hold(&runs[i]->info, &key))
+      continue;
     if (reader_directory(&r, runs[i], &d, NULL) != SB_OK)
       return 1;
     index = segment_directory_find(d, &key);

@@ -16,9 +16,10 @@
 #include "host/base/mem.h"
 #include "host/engine/record.h"
 #include "host/engine/block.h"
+#include "host/engine/separator.h"
 
 #define SEGMENT_VERSION 1u
-#define SEGMENT_FOOTER_LEN 160u
+#define SEGMENT_FOOTER_LEN 176u
 
 /* Limits of the format; a parser refuses what is over them before it
    allocates anything. */
@@ -55,6 +56,8 @@ typedef struct segment_info {
   uint32_t crc32c;            /* of the whole object */
   uint16_t key_group_first, key_group_last;
   uint32_t key_group_count;   /* maximum parallelism */
+  uint64_t word_first, word_last; /* separator_word of the first and the last
+                                     record */
   uint64_t epoch_min, epoch_max, generation;
   uint64_t records, tombstones; /* all; those that are tombstones or clear
                                    markers */
@@ -64,6 +67,16 @@ typedef struct segment_info {
                                  tombstones and clear markers never do */
   uint32_t blocks, partitions;
 } segment_info;
+
+/* 0: no record of `key`'s key, nor its clear marker, is in the segment. The
+   word is the same for all of them; `key` may be of any kind. */
+static inline int
+segment_may_hold(const segment_info *info, const record *key)
+{
+  uint64_t word = separator_word(key);
+
+  return word >= info->word_first && word <= info->word_last;
+}
 
 /* ---- writing ------------------------------------------------------------ */
 

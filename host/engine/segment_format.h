@@ -20,6 +20,12 @@
 #define SEGMENT_WORD_LEN 8u
 #define SEGMENT_LOCATOR_LEN 8u
 
+/* In the footer. */
+#define SEGMENT_BODY_CRC_AT 152u
+#define SEGMENT_RESERVED_AT 156u /* eight bytes of zeros */
+#define SEGMENT_FOOTER_CRC_AT 164u
+#define SEGMENT_MAGIC_AT 168u
+
 void segment_footer_encode(const segment_info *info, uint32_t body_crc,
                            uint8_t out[SEGMENT_FOOTER_LEN]);
 

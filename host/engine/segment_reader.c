@@ -12,7 +12,6 @@
 #include "host/engine/segment_format.h"
 #include "host/engine/separator.h"
 
-#define READER_FOOTER_CRC_AT (SEGMENT_FOOTER_LEN - 12u)
 /* A bound's word and length, and nine numbers. */
 #define READER_ENTRY_LEN_MIN 18u
 /* A tombstone of an empty key, its offset and tag, the trailer. */
@@ -74,11 +73,13 @@ segment_footer_encode(const segment_info *info, uint32_t body_crc,
   store_u64(out + 104, info->raw_bytes);
   store_u64(out + 112, info->expires_min);
   store_u64(out + 120, info->expires_max);
-  store_u32(out + 128, info->blocks);
-  store_u32(out + 132, info->partitions);
-  store_u32(out + 136, body_crc);
-  store_u32(out + READER_FOOTER_CRC_AT, crc32c(out, READER_FOOTER_CRC_AT));
-  memcpy(out + READER_FOOTER_CRC_AT + 4, SEGMENT_MAGIC, SEGMENT_MAGIC_LEN);
+  store_u64(out + 128, info->word_first);
+  store_u64(out + 136, info->word_last);
+  store_u32(out + 144, info->blocks);
+  store_u32(out + 148, info->partitions);
+  store_u32(out + SEGMENT_BODY_CRC_AT, body_crc);
+  store_u32(out + SEGMENT_FOOTER_CRC_AT, crc32c(out, SEGMENT_FOOTER_CRC_AT));
+  memcpy(out + SEGMENT_MAGIC_AT, SEGMENT_MAGIC, SEGMENT_MAGIC_LEN);
 }
 
 static void
@@ -102,9 +103,12 @@ reader_footer_decode(const uint8_t *f, segment_info *info)
   info->raw_bytes = load_u64(f + 104);
   info->expires_min = load_u64(f + 112);
   info->expires_max = load_u64(f + 120);
-  info->blocks = load_u32(f + 128);
-  info->partitions = load_u32(f + 132);
-  info->crc32c = crc32c_extend(load_u32(f + 136), f, SEGMENT_FOOTER_LEN);
+  info->word_first = load_u64(f + 128);
+  info->word_last = load_u64(f + 136);
+  info->blocks = load_u32(f + 144);
+  info->partitions = load_u32(f + 148);
+  info->crc32c = crc32c_extend(load_u32(f + SEGMENT_BODY_CRC_AT), f,
+                               SEGMENT_FOOTER_LEN);
 }
 
 static int
@@ -123,6 +127,10 @@ reader_info_sane(const segment_info *i)
       i->key_group_first > i->key_group_last ||
       i->key_group_last >= i->key_group_count || i->epoch_min > i->epoch_max)
     return 0;
+  if (i->word_first > i->word_last ||
+      i->word_first >> 48 != i->key_group_first ||
+      i->word_last >> 48 != i->key_group_last)
+    return 0;
   return i->blocks != 0 && i->blocks <= SEGMENT_BLOCKS_MAX &&
          i->partitions != 0 && i->partitions <= SEGMENT_PARTITIONS_MAX &&
          i->partitions <= i->blocks && i->blocks <= i->records &&
@@ -140,12 +148,12 @@ segment_footer_read(const void *bytes, size_t len, segment_info *info,
     return sb_error_set(err, SB_CORRUPT, "segment of %zu bytes is too short",
                         len);
   f += len - SEGMENT_FOOTER_LEN;
-  if (memcmp(f + READER_FOOTER_CRC_AT + 4, SEGMENT_MAGIC,
+  if (memcmp(f + SEGMENT_MAGIC_AT, SEGMENT_MAGIC,
              SEGMENT_MAGIC_LEN) != 0)
     return sb_error_set(err, SB_CORRUPT, "segment does not end with \"%s\": "
                         "it is damaged, no segment or of another version",
                         SEGMENT_MAGIC);
-  if (crc32c(f, READER_FOOTER_CRC_AT) != load_u32(f + READER_FOOTER_CRC_AT))
+  if (crc32c(f, SEGMENT_FOOTER_CRC_AT) != load_u32(f + SEGMENT_FOOTER_CRC_AT))
     return sb_error_set(err, SB_CORRUPT, "segment's footer has a wrong "
                         "checksum");
   if (load_u32(f + 16) != SEGMENT_VERSION || load_u32(f + 20) != 0)
@@ -154,7 +162,7 @@ segment_footer_read(const void *bytes, size_t len, segment_info *info,
                         (unsigned)load_u32(f + 16),
                         (unsigned)load_u32(f + 20), SEGMENT_VERSION);
   reader_footer_decode(f, &read);
-  if (!reader_info_sane(&read) || load_u64(f + 140) != 0)
+  if (!reader_info_sane(&read) || load_u64(f + SEGMENT_RESERVED_AT) != 0)
     return reader_corrupt(&read, "its footer contradicts itself", err);
   *info = read;
   return SB_OK;
@@ -174,7 +182,8 @@ reader_match_footer(const segment_info *info, const uint8_t *footer,
     return status;
   if (memcmp(read.id.bytes, info->id.bytes, sizeof read.id.bytes) != 0)
     return reader_corrupt(info, "the object holds another segment", err);
-  segment_footer_encode(info, load_u32(footer + 136), expected);
+  segment_footer_encode(info, load_u32(footer + SEGMENT_BODY_CRC_AT),
+                        expected);
   if (memcmp(expected, footer, SEGMENT_FOOTER_LEN) != 0 ||
       read.crc32c != info->crc32c)
     return reader_corrupt(info, "its footer says something else than its "
@@ -283,6 +292,10 @@ reader_entries(segment_directory *d, const segment_info *info, reader *r)
       at.raw_bytes != info->raw_bytes ||
       at.stored_bytes != info->tail_offset ||
       at.key_group_last != info->key_group_last)
+    return -1;
+  if (load_u64(d->table.words) != info->word_first ||
+      load_u64(d->table.words + (d->count - 1) * (size_t)SEGMENT_WORD_LEN) >
+        info->word_last)
     return -1;
   return separator_check(&d->table);
 }
@@ -489,7 +502,10 @@ segment_partition_check(const segment_info *info, uint32_t index,
     return reader_corrupt(info, "a partition's header is wrong", err);
   segment_partition_view(bytes, len, &p);
   reader_table(&p, &table);
-  if (reader_locators(&p) != 0 || separator_check(&table) != 0)
+  if (reader_locators(&p) != 0 || separator_check(&table) != 0 ||
+      load_u64(p.words) < info->word_first ||
+      load_u64(p.words + (p.count - 1) * (size_t)SEGMENT_WORD_LEN) >
+        info->word_last)
     return reader_corrupt(info, "a partition's index contradicts itself", err);
   return SB_OK;
 }

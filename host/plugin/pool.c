@@ -53,14 +53,14 @@
 #define POOL_MIDDLE_MAX ((size_t)256 << 10)
 #define POOL_RUN_BITS 20u
 #define POOL_RUN ((size_t)1 << POOL_RUN_BITS)
-#define POOL_STEP_BITS 4u        /* classes between a power of 2 and the next,
-                                    so that a slot wastes a sixteenth at most */
+#define POOL_STEP_BITS 4u        /* 16 classes between a power of 2 and the
+                                    next: a slot wastes a sixteenth at most */
 #define POOL_STEPS (1u << POOL_STEP_BITS)
 #define POOL_CLASSES (8u * POOL_STEPS)
 #define POOL_SLOTS_MAX (POOL_RUN / POOL_SMALL_MAX)
 #define POOL_PAGE_MIN ((size_t)4096)
 #define POOL_PAGES_MAX (POOL_RUN / POOL_PAGE_MIN)
-#define POOL_HUGE_SLOT ((size_t)64 << 10) /* huge pages do not hurt from here */
+#define POOL_HUGE_SLOT ((size_t)64 << 10) /* huge pages may be from here on */
 
 /* Pages without a live slot that a class keeps resident. */
 #define POOL_IDLE_BYTES ((size_t)128 << 10)
@@ -196,7 +196,7 @@ pool_map(size_t size)
             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED)
     return NULL;
-  skip = -(uintptr_t)at & (POOL_RUN - 1);
+  skip = (POOL_RUN - ((uintptr_t)at & (POOL_RUN - 1))) & (POOL_RUN - 1);
   if (skip != 0)
     (void)munmap(at, skip);
   (void)munmap(at + skip + size, POOL_RUN - skip);

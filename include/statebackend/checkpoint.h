@@ -38,9 +38,9 @@ typedef struct sb_coordinator_options {
                                      sb_coordinator_status turns to failure */
   uint64_t timeout_ms;            /* of one checkpoint, 0: 600,000 */
   uint64_t restore_id;            /* 0: newest, else that one (retained) */
-  /* Called when a checkpoint is committed (SB_OK), aborted (its failure) or the
-     job is fenced: on a background thread, or inside the trigger, snapshot,
-     abort or close that gave it up. May be NULL; must not block. */
+  /* Called when a checkpoint is committed (SB_OK), aborted (its failure) or
+     the job is fenced: on a background thread, or inside the trigger,
+     snapshot, abort or close that gave it up. May be NULL; must not block. */
   void (*finished)(void *arg, uint64_t id, sb_status status,
                    const sb_error *err);
   void *arg;

@@ -61,8 +61,8 @@ SB_EXPORT sb_status sb_list_open(sb_context *context, const char *name,
                                  sb_list **out, sb_error *err);
 SB_EXPORT sb_status sb_list_add(sb_list *state, sb_slice element,
                                 sb_error *err);
-/* Replaces the whole list; after a failure it may hold only some of the
-   elements. They must not be borrowed from the context. */
+/* Replaces the whole list; after a failure it may hold only some of it. The
+   elements must not be borrowed from the context. */
 SB_EXPORT sb_status sb_list_update(sb_list *state, const sb_slice *elements,
                                    size_t count, sb_error *err);
 /* Calls fn for each element in order until it returns non-zero. SB_NOT_FOUND

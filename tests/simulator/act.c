@@ -135,6 +135,7 @@ act_get(subtask *t, place at, size_t index)
   sb_error err;
   sb_status status = t->keyed->ops->get(t->keyed, &key, &value, &err);
 
+  batch_sync(t);
   if (status != SB_NOT_FOUND && job_tolerates(t->job, status, &err, "get"))
     return;
   t->job->l->did.compared++;
@@ -157,6 +158,7 @@ act_put(subtask *t, place at, size_t index)
   status = t->keyed->ops->put(t->keyed, &key,
                               sb_slice_of(t->bytes, value.len), expires,
                               &err);
+  batch_sync(t);
   memset(t->bytes, 0xB5, value.len);
   if (!job_tolerates(t->job, status, &err, "put"))
     act_set(t, index, act_cell(value, expires));
@@ -168,7 +170,7 @@ act_append(subtask *t, place at, size_t index)
   life *l = t->job->l;
   sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
   value_ref value = act_value(l);
-  cell c = t->job->m.cells[index];
+  cell c;
   uint64_t expires;
   sb_error err;
   sb_status status;
@@ -179,9 +181,11 @@ act_append(subtask *t, place at, size_t index)
   status = t->keyed->ops->append(t->keyed, &key,
                                  sb_slice_of(t->bytes, value.len), expires,
                                  &err);
+  batch_sync(t);
   memset(t->bytes, 0xB5, value.len);
   if (job_tolerates(t->job, status, &err, "append"))
     return;
+  c = t->job->m.cells[index];
   c.list = list_push(&l->sp, c.list, value, expires);
   act_set(t, index, c);
 }
@@ -193,6 +197,7 @@ act_remove(subtask *t, place at, size_t index)
   sb_error err;
   sb_status status = t->keyed->ops->remove(t->keyed, &key, &err);
 
+  batch_sync(t);
   if (!job_tolerates(t->job, status, &err, "remove"))
     act_set(t, index, cell_absent());
 }
@@ -206,6 +211,7 @@ act_clear(subtask *t, place at)
   sb_status status;
 
   status = t->keyed->ops->clear(t->keyed, &key, &err);
+  batch_sync(t);
   if (job_tolerates(t->job, status, &err, "clear"))
     return;
   for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys; at.subkey++)
@@ -234,6 +240,7 @@ act_updated(void *arg, sb_update *update)
   place at = space_place(&t->job->l->sp, u->index);
 
   u->calls++;
+  batch_sync(t);
   if (!cell_agrees(&t->job->l->sp, at.state, c,
                     update->exists ? SB_OK : SB_NOT_FOUND, bytes,
                     subtask_now_ms(t)) ||
@@ -278,6 +285,7 @@ act_update(subtask *t, place at, size_t index)
   u.bytes = t->bytes;
   value_fill(u.value, t->bytes);
   status = t->keyed->ops->update(t->keyed, &key, act_updated, &u, &err);
+  batch_sync(t);
   if (u.calls > 1)
     sim_fail(&l->s, SIM_WRONG, "update calls its function %d times",
              u.calls);
@@ -306,10 +314,10 @@ act_remove_range(subtask *t)
   sb_error err;
   sb_status status;
 
-  batch_drain(t);
   if (!walk_options(t, &options, &state, 0))
     return;
   status = t->keyed->ops->remove_range(t->keyed, &options, &err);
+  batch_sync(t);
   if (job_tolerates(j, status, &err, "remove_range"))
     job_give_up(j, "remove_range may have removed some");
   for (i = 0; i < l->sp.cells; i++)
@@ -353,13 +361,6 @@ act_single(subtask *t)
   if (!act_place(t, &at))
     return;
   index = space_cell(&l->sp, at);
-  if (batch_touches(t, index)) {
-    if (rng_chance(&l->rng, 500)) {
-      batch_get(t, index);
-      return;
-    }
-    batch_drain(t);
-  }
   if (pick < 300)
     act_get(t, at, index);
   else if (pick < 380)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asynchronous batches. Answers are kept until all that was submitted is out,
- * then the operations are replayed against the model in the order of their
- * submission: on one key that is the order they must have had.
+ * Asynchronous batches. An operation is done to the model when the engine has
+ * done it, which its status tells before it comes out of poll; in the order of
+ * submission, as on one key that is the order they must have. So the model is
+ * exact at every moment, and synchronous calls, cursors, views and snapshots
+ * need not wait for what is pending.
  */
 #include "config.h"
 
@@ -10,6 +12,8 @@
 #include <string.h>
 #include "tests/simulator/item.h"
 #include "tests/simulator/life.h"
+
+#define ENTRY_PENDING ((sb_status)9999) /* the engine has not got to it */
 
 static void
 entry_keep(entry *e, sb_slice bytes)
@@ -41,23 +45,101 @@ batch_dispose(subtask *t)
   free(t->batch.entries);
 }
 
-static int
-same_key(const space *sp, size_t a, size_t b)
-{
-  place x = space_place(sp, a), y = space_place(sp, b);
+/* ---- the model ---------------------------------------------------------- */
 
-  return x.state == y.state && x.key == y.key && x.ns == y.ns;
+static void
+entry_wrong(entry *e, const char *what, sb_status status)
+{
+  life *l = e->subtask->job->l;
+  char want[200], got[100];
+
+  cell_text(&l->sp, e->cell, &e->want, want, sizeof want);
+  answer_text(status, sb_slice_of(e->seen, e->seen_len), got, sizeof got);
+  sim_fail(&l->s, SIM_WRONG, "batch: %s: %s; the answer is %s", what, want,
+           got);
 }
 
-int
-batch_touches(const subtask *t, size_t index)
+static void
+entry_check(entry *e, const char *what, sb_status status)
+{
+  subtask *t = e->subtask;
+  const space *sp = &t->job->l->sp;
+
+  t->job->l->did.compared++;
+  if (!cell_agrees(sp, space_place(sp, e->cell).state,
+                    &e->want, status, sb_slice_of(e->seen, e->seen_len),
+                    subtask_now_ms(t)))
+    entry_wrong(e, what, status);
+}
+
+static void
+entry_write(entry *e)
+{
+  subtask *t = e->subtask;
+  space *sp = &t->job->l->sp;
+  place at = space_place(sp, e->cell);
+  cell c = { e->value, e->expires_ms, NULL };
+
+  if (e->op.kind == SB_OP_CLEAR) {
+    for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys;
+         at.subkey++)
+      act_set(t, space_cell(sp, at), cell_absent());
+  } else if (e->op.kind == SB_OP_APPEND) {
+    c = t->job->m.cells[e->cell];
+    c.list = list_push(sp, c.list, e->value, e->expires_ms);
+    act_set(t, e->cell, c);
+  } else if (e->op.kind == SB_OP_REMOVE) {
+    act_set(t, e->cell, cell_absent());
+  } else {
+    act_set(t, e->cell, c);
+  }
+}
+
+static void
+entry_apply(entry *e)
+{
+  subtask *t = e->subtask;
+  sb_status status = e->op.status;
+  sb_error err;
+
+  e->is_applied = 1;
+  e->want = t->job->m.cells[e->cell];
+  if (e->op.kind == SB_OP_PREFETCH ||
+      (e->op.kind == SB_OP_GET && status == SB_NOT_FOUND))
+    return;
+  if (status != SB_OK) {
+    (void)sb_error_set(&err, status, "operation %u of a batch", e->op.kind);
+    (void)job_tolerates(t->job, status, &err, "batch");
+    return;
+  }
+  if (e->op.kind == SB_OP_GET || e->op.kind == SB_OP_SCAN_OPEN)
+    return;
+  if (e->op.kind == SB_OP_UPDATE) {
+    if (e->saw_exists < 0)
+      entry_wrong(e, "update was not called", SB_OK);
+    entry_check(e, "update", e->saw_exists ? SB_OK : SB_NOT_FOUND);
+    if (e->action == SB_UPDATE_KEEP ||
+        (e->action == SB_UPDATE_REMOVE && !e->saw_exists))
+      return;
+    if (e->action == SB_UPDATE_REMOVE) {
+      act_set(t, e->cell, cell_absent());
+      return;
+    }
+  }
+  entry_write(e);
+}
+
+void
+batch_sync(subtask *t)
 {
   size_t i;
 
-  for (i = 0; i < t->batch.count; i++)
-    if (same_key(&t->job->l->sp, t->batch.entries[i].cell, index))
-      return 1;
-  return 0;
+  for (i = 0; i < t->batch.count; i++) {
+    entry *e = &t->batch.entries[i];
+
+    if (!e->is_applied && e->op.status != ENTRY_PENDING)
+      entry_apply(e);
+  }
 }
 
 /* ---- making ------------------------------------------------------------- */
@@ -138,6 +220,7 @@ entry_make(subtask *t, entry *e)
   e->saw_exists = -1;
   e->mark = t->job->m.log_count;
   e->op.struct_size = sizeof e->op;
+  e->op.status = ENTRY_PENDING;
   e->op.kind = entry_kind(l, at.state);
   e->op.key = space_sb_key(&l->sp, at, t->ids[at.state]);
   e->op.tag = e;
@@ -187,6 +270,7 @@ batch_submit(subtask *t)
   if (n == 0)
     return;
   status = t->keyed->ops->submit(t->keyed, ops, n, &err);
+  batch_sync(t);
   if (!job_tolerates(t->job, status, &err, "submit"))
     return;
   while (b->count > first) {
@@ -195,34 +279,6 @@ batch_submit(subtask *t)
     free(b->entries[b->count].buffer);
     free(b->entries[b->count].seen);
   }
-}
-
-void
-batch_get(subtask *t, size_t index)
-{
-  life *l = t->job->l;
-  batch *b = &t->batch;
-  place at = space_place(&l->sp, index);
-  sb_slice value = { NULL, 0 };
-  entry *e = &b->entries[b->count];
-  sb_error err;
-
-  if (b->count == LIFE_BATCH_MAX)
-    return;
-  memset(e, 0, sizeof *e);
-  e->subtask = t;
-  e->is_sync = 1;
-  e->cell = index;
-  e->op.kind = SB_OP_GET;
-  e->op.key = space_sb_key(&l->sp, at, t->ids[at.state]);
-  e->op.status = t->keyed->ops->get(t->keyed, &e->op.key, &value, &err);
-  if (e->op.status != SB_NOT_FOUND &&
-      job_tolerates(t->job, e->op.status, &err, "get after a batch"))
-    return;
-  entry_keep(e, value);
-  e->out = 1;
-  b->count++;
-  b->out++;
 }
 
 /* ---- polling ------------------------------------------------------------ */
@@ -238,6 +294,10 @@ entry_out(subtask *t, sb_op *op)
              "poll gives an operation that is not out there");
   e->out = 1;
   t->batch.out++;
+  if (op->kind == SB_OP_SCAN_OPEN && op->status == SB_OK)
+    walk_take(t, op->cursor, e->scan_state, &e->scan, e->mark);
+  if (op->kind == SB_OP_GET && op->status == SB_NOT_FOUND)
+    entry_check(e, "get", SB_NOT_FOUND);
   if (op->kind != SB_OP_GET || op->status != SB_OK)
     return;
   if (e->buffer != NULL && op->result.len <= op->buffer_size &&
@@ -245,6 +305,7 @@ entry_out(subtask *t, sb_op *op)
     sim_fail(&t->job->l->s, SIM_WRONG,
              "a value that fits is not in the caller's buffer");
   entry_keep(e, op->result);
+  entry_check(e, "get", SB_OK);
 }
 
 static size_t
@@ -258,111 +319,16 @@ batch_poll(subtask *t, uint64_t deadline_ns)
 
   status = t->keyed->ops->poll(t->keyed, done, max, &count, deadline_ns,
                                &err);
+  batch_sync(t);
   if (job_tolerates(t->job, status, &err, "poll"))
     return 0;
   if (count > max)
     sim_fail(&l->s, SIM_WRONG, "poll gives more than it may");
   for (i = 0; i < count; i++)
     entry_out(t, done[i]);
+  if (t->batch.out == t->batch.count)
+    batch_clear(t);
   return count;
-}
-
-/* ---- replay ------------------------------------------------------------- */
-
-static void
-entry_wrong(entry *e, const char *what, sb_status status)
-{
-  life *l = e->subtask->job->l;
-  char want[200], got[100];
-
-  cell_text(&l->sp, e->cell, &e->subtask->job->m.cells[e->cell], want,
-            sizeof want);
-  answer_text(status, sb_slice_of(e->seen, e->seen_len), got, sizeof got);
-  sim_fail(&l->s, SIM_WRONG, "batch: %s: %s; the answer is %s", what, want,
-           got);
-}
-
-static void
-entry_check(entry *e, const char *what, sb_status status)
-{
-  subtask *t = e->subtask;
-  const space *sp = &t->job->l->sp;
-
-  t->job->l->did.compared++;
-  if (!cell_agrees(sp, space_place(sp, e->cell).state,
-                    &t->job->m.cells[e->cell], status,
-                    sb_slice_of(e->seen, e->seen_len), subtask_now_ms(t)))
-    entry_wrong(e, what, status);
-}
-
-static void
-entry_write(entry *e)
-{
-  subtask *t = e->subtask;
-  space *sp = &t->job->l->sp;
-  place at = space_place(sp, e->cell);
-  cell c = { e->value, e->expires_ms, NULL };
-
-  if (e->op.kind == SB_OP_CLEAR) {
-    for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys;
-         at.subkey++)
-      act_set(t, space_cell(sp, at), cell_absent());
-  } else if (e->op.kind == SB_OP_APPEND) {
-    c = t->job->m.cells[e->cell];
-    c.list = list_push(sp, c.list, e->value, e->expires_ms);
-    act_set(t, e->cell, c);
-  } else if (e->op.kind == SB_OP_REMOVE) {
-    act_set(t, e->cell, cell_absent());
-  } else {
-    act_set(t, e->cell, c);
-  }
-}
-
-static void
-entry_replay(entry *e)
-{
-  subtask *t = e->subtask;
-  sb_status status = e->op.status;
-  sb_error err;
-
-  if (e->op.kind == SB_OP_GET && (status == SB_OK || status == SB_NOT_FOUND)) {
-    entry_check(e, e->is_sync ? "get after it" : "get", status);
-    return;
-  }
-  if (e->op.kind == SB_OP_PREFETCH)
-    return;
-  if (status != SB_OK) {
-    (void)sb_error_set(&err, status, "operation %u of a batch", e->op.kind);
-    (void)job_tolerates(t->job, status, &err, "batch");
-    return;
-  }
-  if (e->op.kind == SB_OP_SCAN_OPEN) {
-    walk_take(t, e->op.cursor, e->scan_state, &e->scan, e->mark);
-    return;
-  }
-  if (e->op.kind == SB_OP_UPDATE) {
-    if (e->saw_exists < 0)
-      entry_wrong(e, "update was not called", SB_OK);
-    entry_check(e, "update", e->saw_exists ? SB_OK : SB_NOT_FOUND);
-    if (e->action == SB_UPDATE_KEEP ||
-        (e->action == SB_UPDATE_REMOVE && !e->saw_exists))
-      return;
-    if (e->action == SB_UPDATE_REMOVE) {
-      act_set(t, e->cell, cell_absent());
-      return;
-    }
-  }
-  entry_write(e);
-}
-
-static void
-batch_replay(subtask *t)
-{
-  size_t i;
-
-  for (i = 0; i < t->batch.count; i++)
-    entry_replay(&t->batch.entries[i]);
-  batch_clear(t);
 }
 
 void
@@ -371,12 +337,12 @@ batch_drain(subtask *t)
   life *l = t->job->l;
   uint32_t tries = 0;
 
-  while (t->batch.out < t->batch.count) {
+  /* What an interrupted handle has taken never comes out. */
+  while (t->batch.out < t->batch.count && !t->interrupted) {
     if (batch_poll(t, l->s.now_ns + 1000 * SIM_MS) == 0 && ++tries > 1000)
       sim_fail(&l->s, SIM_WRONG, "%zu operations of a batch never come out",
                t->batch.count - t->batch.out);
   }
-  batch_replay(t);
 }
 
 void
@@ -392,6 +358,4 @@ batch_step(subtask *t)
   }
   (void)batch_poll(t, rng_chance(&l->rng, 500)
                       ? 0 : l->s.now_ns + rng_skewed(&l->rng, 20 * SIM_MS));
-  if (b->out == b->count)
-    batch_replay(t);
 }

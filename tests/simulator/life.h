@@ -125,7 +125,8 @@ typedef struct entry {      /* of a batch */
   value_ref value;
   uint64_t expires_ms;
   uint32_t action;          /* update: what the callback decides */
-  int out, is_sync;
+  int out, is_applied;      /* to the model */
+  cell want;                /* as the operation found it */
   int saw_exists;           /* update: what the callback saw */
   uint8_t *seen;
   size_t seen_len;
@@ -159,7 +160,7 @@ struct subtask {
   batch batch;
   notice notices[16];
   uint32_t notice_count;
-  int ready, closed;
+  int ready, closed, interrupted;
   uint8_t *bytes;           /* of the value being written */
 };
 
@@ -288,11 +289,10 @@ void views_close(subtask *t, int wait);
 
 /* batches.c */
 void batch_step(subtask *t);
-/* Waits for all of it and checks it; before calls whose order against it is
-   not defined. */
+/* Waits for all of it. */
 void batch_drain(subtask *t);
-int batch_touches(const subtask *t, size_t index);
-void batch_get(subtask *t, size_t index);
+/* Does to the model what the engine has done of it. */
+void batch_sync(subtask *t);
 void batch_dispose(subtask *t);
 
 /* compare.c: all of a handle against cells */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sim [--seeds A-B] [--steps N] [--verbose] [--twice]
+ * sim [--seeds A-B] [--steps N] [--verbose] [--twice] [--until-failure]
  * sim --fault-loop [--brief] | --fault CASE:MODE:NUMBER
  * sim --self-test
  *
@@ -75,7 +75,7 @@ main_signals(void)
 
 typedef struct arguments {
   uint64_t first, last, steps;
-  int verbose, twice, faults, brief, self;
+  int verbose, twice, until_failure, faults, brief, self;
   const char *only;         /* one run of the fault loops: case:mode:number */
 } arguments;
 
@@ -83,7 +83,7 @@ static int
 usage(void)
 {
   fprintf(stderr, "usage: sim [--seeds A-B] [--steps N] [--verbose] "
-          "[--twice]\n"
+          "[--twice] [--until-failure]\n"
           "       sim --fault-loop [--brief] | --fault CASE:MODE:NUMBER\n"
           "       sim --self-test\n");
   return 2;
@@ -117,6 +117,8 @@ parse(int argc, char **argv, arguments *a)
       a->verbose++;
     else if (strcmp(argv[i], "--twice") == 0)
       a->twice = 1;
+    else if (strcmp(argv[i], "--until-failure") == 0)
+      a->until_failure = 1;
     else if (strcmp(argv[i], "--fault-loop") == 0)
       a->faults = 1;
     else if (strcmp(argv[i], "--brief") == 0)
@@ -144,7 +146,8 @@ main_seeds(const arguments *a)
   int failed = 0;
 
   memset(&result, 0, sizeof result);
-  for (seed = a->first; seed <= a->last; seed++, seeds++) {
+  for (seed = a->first; seed <= a->last && !(failed && a->until_failure);
+       seed++, seeds++) {
     main_seed = seed;
     (void)alarm(MAIN_SECONDS_MAX);
     failed |= life_of_seed(seed, a->steps, a->verbose, NULL, &result);
@@ -172,7 +175,7 @@ main_seeds(const arguments *a)
 int
 main(int argc, char **argv)
 {
-  arguments a = { 1, 10, 2000, 0, 0, 0, 0, 0, NULL };
+  arguments a = { 1, 10, 2000, 0, 0, 0, 0, 0, 0, NULL };
   int failed;
 
   if (parse(argc, argv, &a) != 0)

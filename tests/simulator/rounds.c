@@ -88,6 +88,7 @@ snap_begin(subtask *t, round *r)
   sim_say(&l->s, "snapshot_begin %llu", (unsigned long long)r->attempt->id);
   status = t->keyed->ops->snapshot_begin(t->keyed, &options, &sn->handle,
                                          &err);
+  batch_sync(t);
   if (job_tolerates(j, status, &err, "snapshot_begin")) {
     sn->handle = NULL;
     sn->state = SNAP_FAILED;
@@ -123,12 +124,8 @@ rounds_next(const subtask *t)
 void
 rounds_begin(subtask *t)
 {
-  round *r;
+  round *r = rounds_next(t);
 
-  if (rounds_next(t) == NULL)
-    return;
-  batch_drain(t); /* the round may be over when it returns */
-  r = rounds_next(t);
   if (r != NULL)
     snap_begin(t, r);
 }
@@ -183,7 +180,6 @@ rounds_notify(subtask *t)
   if (t->notice_count == 0 || !rng_chance(r, 300))
     return;
   i = (size_t)rng_below(r, t->notice_count);
-  batch_drain(t);
   status = t->keyed->ops->notify(t->keyed, t->notices[i].what,
                                  t->notices[i].id, &err);
   (void)job_tolerates(j, status, &err, "notify");

@@ -84,8 +84,8 @@ views_open(subtask *t)
     i++;
   if (i == LIFE_VIEWS_MAX)
     return;
-  batch_drain(t);
   status = t->keyed->ops->view_open(t->keyed, &handle, &err);
+  batch_sync(t);
   if (job_tolerates(t->job, status, &err, "view_open"))
     return;
   v = sim_memory(NULL, sizeof *v);

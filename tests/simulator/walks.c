@@ -138,12 +138,12 @@ walk_open(subtask *t)
   sb_error err;
   sb_status status;
 
-  batch_drain(t);
   if (!walk_options(t, &options, &state, 1))
     return;
   if (rng_chance(&l->rng, 150))
     options.flags = SB_SCAN_KEYS;
   status = t->keyed->ops->scan_open(t->keyed, &options, &handle, &err);
+  batch_sync(t);
   if (!job_tolerates(t->job, status, &err, "scan_open"))
     walk_take(t, handle, state, &options, t->job->m.log_count);
 }
@@ -245,8 +245,23 @@ walk_value(subtask *t, walk *w, size_t index, const sb_row *row)
 static void
 walk_key(subtask *t, walk *w, size_t index, sb_slice bytes)
 {
+  const space *sp = &t->job->l->sp;
+  place at = space_place(sp, index);
+  int may_be = 0;
+
   if (w->seen[index]++ != 0)
     walk_fail(t, w, index, "a key comes twice", bytes);
+  for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys;
+       at.subkey++) {
+    size_t i = space_cell(sp, at);
+
+    may_be = may_be ||
+             (walk_selects(t, &w->options, w->state, i) &&
+              (cell_is_absent(&t->job->m.cells[i], subtask_now_ms(t)) != 1 ||
+               model_changed_since(&t->job->m, i, w->mark)));
+  }
+  if (!may_be)
+    walk_fail(t, w, index, "a key that is gone or was not selected", bytes);
 }
 
 static void
@@ -337,7 +352,7 @@ static void
 walk_write(subtask *t, walk *w)
 {
   life *l = t->job->l;
-  cell c = t->job->m.cells[w->row_cell];
+  cell c;
   int is_list = l->sp.states[w->state].kind == SB_STATE_LIST;
   int removes = rng_chance(&l->rng, 500);
   value_ref value = act_value(l);
@@ -345,8 +360,12 @@ walk_write(subtask *t, walk *w)
   sb_error err;
   sb_status status;
 
-  if (!w->has_row || w->row_was_changed)
+  if (is_list)
+    batch_drain(t); /* what is pending could change the element's place */
+  if (!w->has_row || w->row_was_changed ||
+      (is_list && model_changed_since(&t->job->m, w->row_cell, w->mark)))
     return;
+  c = t->job->m.cells[w->row_cell];
   if (removes) {
     value.len = MODEL_ABSENT;
     status = t->keyed->ops->scan_remove(t->keyed, w->handle, &err);
@@ -361,8 +380,11 @@ walk_write(subtask *t, walk *w)
                                         expires, &err);
   }
   w->has_row = 0;
+  batch_sync(t);
   if (job_tolerates(t->job, status, &err, "a cursor's write"))
     return;
+  if (!is_list)
+    c = t->job->m.cells[w->row_cell];
   if (is_list)
     c.list = list_with(&l->sp, c.list, w->row_element, value, expires);
   else
@@ -380,10 +402,10 @@ walk_go(subtask *t, size_t i)
   sb_error err;
   sb_status status;
 
-  batch_drain(t);
   while (n-- != 0) {
     memset(&row, 0, sizeof row);
     status = t->keyed->ops->scan_next(t->keyed, w->handle, &row, &err);
+    batch_sync(t);
     if (status == SB_END) {
       walk_end(t, w);
       walk_close(t, i);
@@ -406,7 +428,6 @@ walks_step(subtask *t)
   life *l = t->job->l;
   size_t i = (size_t)rng_below(&l->rng, LIFE_WALKS_MAX);
 
-  batch_drain(t);
   if (t->walks[i] == NULL) {
     walk_open(t);
   } else if (rng_chance(&l->rng, 50)) {
