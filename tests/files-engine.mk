@@ -1,4 +1,8 @@
 check_PROGRAMS += test_engine
 test_engine_SOURCES = test_engine.c
 check_PROGRAMS += test_engine_edge
-test_engine_edge_SOURCES = test_engine_edge.c
+test_engine_edge_SOURCES = test_engine_edge.c engine_fixture.c \
+  engine_fixture.h
+check_PROGRAMS += test_engine_limits
+test_engine_limits_SOURCES = test_engine_limits.c engine_fixture.c \
+  engine_fixture.h

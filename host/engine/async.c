@@ -118,7 +118,7 @@ static sb_status
 async_lookup(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
              cell **found, need *n, sb_error *err)
 {
-  reader_ctx ctx = { k, NULL, SB_PRIORITY_READ, n };
+  reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, n };
   cache_entry *pin = NULL;
   segment **runs;
   size_t count;
@@ -146,6 +146,17 @@ async_lookup(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
   return status;
 }
 
+/* An operation that has asked for more pieces than there are lost some of them
+   again, for want of memory: it then waits for each. */
+static int
+async_must_wait(keyed *k, const pending *p)
+{
+  size_t runs;
+
+  (void)version_runs(k->version, p->place.key.key_group, &runs);
+  return p->tries > 3 * runs + 3;
+}
+
 static sb_status
 async_try_read(keyed *k, pending *p, need *n, sb_error *err)
 {
@@ -158,7 +169,8 @@ async_try_read(keyed *k, pending *p, need *n, sb_error *err)
   if (p->place.state->kind == SB_STATE_LIST) {
     status = scan_list(k, &p->place, &value, err);
   } else {
-    status = async_lookup(k, &p->place, &value, &expires_ms, &found, n, err);
+    status = async_lookup(k, &p->place, &value, &expires_ms, &found,
+                          async_must_wait(k, p) ? NULL : n, err);
   }
   if (op->kind == SB_OP_UPDATE && (status == SB_OK || status == SB_NOT_FOUND))
     return keyed_apply(k, &p->place, op->update, op->update_arg, found, value,
@@ -210,6 +222,7 @@ async_run_ready(async *a)
     if (a->ready_first == NULL)
       a->ready_last = NULL;
     memset(&n, 0, sizeof n);
+    p->tries++;
     status = async_try(a, p, &n, &error);
     if (status == SB_BUSY && n.segment != NULL) {
       status = async_want(a, p, &n);
@@ -294,6 +307,10 @@ async_check(keyed *k, sb_op *op, sb_error *err)
     status = keyed_check_key(k, &op->key, err);
     if (status == SB_OK)
       status = async_check_kind(k, op, k->states[op->key.state], err);
+  } else if (op->kind == SB_OP_SCAN_OPEN ? op->scan == NULL
+                                         : op->cursor == NULL) {
+    status = sb_error_set(err, SB_INVALID, "a scan operation without a %s",
+                          op->kind == SB_OP_SCAN_OPEN ? "scan" : "cursor");
   }
   memset(op->internal, 0, sizeof op->internal);
   op->result = sb_slice_of(NULL, 0);
@@ -491,8 +508,11 @@ async_free(keyed *k)
       a->ready_last = NULL;
     async_finish(a, p, SB_CANCELLED);
   }
-  for (op = a->done_first; op != NULL; op = op->internal[2])
+  for (op = a->done_first; op != NULL; op = op->internal[2]) {
     mem_free(k->host, op->internal[1]);
+    if (op->kind == SB_OP_SCAN_OPEN && op->status == SB_OK)
+      scan_close(&k->base, op->cursor); /* nobody got to know it */
+  }
   pthread_mutex_destroy(&a->lock);
   mem_free(k->host, a);
   k->async = NULL;

@@ -14,6 +14,7 @@ typedef struct pending {
   struct pending *chain;    /* other keys in the bucket */
   uint64_t key;             /* hash of state, namespace and key */
   sb_op *op;
+  uint32_t tries;
   place place;
 } pending;
 
@@ -34,6 +35,7 @@ typedef struct get_io {
   struct get_io *next;
   async *owner;
   segment *segment;
+  version *version;         /* keeps it: another GET may take the pieces */
   uint64_t offset, length;
   void *buffer;
   piece *pieces;

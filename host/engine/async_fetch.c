@@ -156,6 +156,10 @@ async_take_io(async *a)
     mem_free(a->keyed->host, io);
     return NULL;
   }
+  io->version = f->version;
+  keyed_lock(a->keyed);
+  io->version->refs++;
+  keyed_unlock(a->keyed);
   io->pieces = f;
   a->queued = last->next;
   last->next = NULL;
@@ -166,6 +170,9 @@ static void
 async_free_io(async *a, get_io *io)
 {
   engine_release(a->keyed->engine, (size_t)io->length);
+  keyed_lock(a->keyed);
+  version_unref(a->keyed, io->version);
+  keyed_unlock(a->keyed);
   mem_free(a->keyed->host, io->buffer);
   mem_free(a->keyed->host, io);
 }
@@ -201,6 +208,9 @@ async_send(async *a, get_io *io)
   keyed *k = a->keyed;
   sb_get_request request;
 
+  if (io->segment->root != NULL)
+    return sb_error_set(&io->error, SB_UNSUPPORTED, "cannot read segment "
+                        "\"%s\" of another store", io->segment->name);
   memset(&request, 0, sizeof request);
   request.base.struct_size = sizeof request;
   request.base.priority = SB_PRIORITY_READ;

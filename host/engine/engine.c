@@ -78,6 +78,7 @@ engine_free(engine *e)
   store_close(e->store);
   cache_free(e->cache);
   paths_dispose(&e->paths, e->host);
+  pthread_mutex_destroy(&e->lock);
   mem_free(e->host, e);
 }
 
@@ -108,13 +109,69 @@ engine_store(sb_backend *base)
   return ((engine *)base)->store;
 }
 
+/* The jobs this backend commits: what it restores they know already. */
+typedef struct engine_job {
+  struct engine_job *next;
+  engine *engine;
+  sb_job *job;
+} engine_job;
+
 static sb_status
 engine_takeover(sb_backend *base, const sb_takeover_options *options,
                 sb_job **out, sb_error *err)
 {
-  job_env env = engine_env((engine *)base);
+  engine *e = (engine *)base;
+  job_env env = engine_env(e);
+  engine_job *kept = mem_zalloc(e->host, sizeof *kept);
+  sb_status status;
 
-  return job_takeover(&env, options, out, err);
+  *out = NULL;
+  if (kept == NULL)
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not take the job over: no memory");
+  status = job_takeover(&env, options, out, err);
+  if (status != SB_OK) {
+    mem_free(e->host, kept);
+    return status;
+  }
+  kept->engine = e;
+  kept->job = *out;
+  job_set_keeper(*out, kept);
+  pthread_mutex_lock(&e->lock);
+  kept->next = e->jobs;
+  e->jobs = kept;
+  pthread_mutex_unlock(&e->lock);
+  return SB_OK;
+}
+
+static void
+engine_job_close(sb_job *job)
+{
+  engine_job *kept = job_keeper(job), **at;
+  engine *e = kept->engine;
+
+  pthread_mutex_lock(&e->lock);
+  for (at = &e->jobs; *at != kept; at = &(*at)->next)
+    ;
+  *at = kept->next;
+  pthread_mutex_unlock(&e->lock);
+  mem_free(e->host, kept);
+  job_close(job);
+}
+
+/* The newest take-over of that path in this backend, or NULL. */
+static sb_job *
+engine_own_job(engine *e, const char *path)
+{
+  const engine_job *kept;
+  sb_job *job = NULL;
+
+  pthread_mutex_lock(&e->lock);
+  for (kept = e->jobs; kept != NULL && job == NULL; kept = kept->next)
+    if (strcmp(job_path(kept->job), path) == 0)
+      job = kept->job;
+  pthread_mutex_unlock(&e->lock);
+  return job;
 }
 
 static sb_status
@@ -138,8 +195,13 @@ static sb_status
 engine_checkpoint_open(sb_backend *base, const char *job, uint64_t id,
                        uint32_t flags, sb_checkpoint **out, sb_error *err)
 {
-  job_env env = engine_env((engine *)base);
+  engine *e = (engine *)base;
+  job_env env = engine_env(e);
+  sb_job *own = flags & SB_CHECKPOINT_PIN
+                  ? NULL : engine_own_job(e, job == NULL ? "" : job);
 
+  if (own != NULL && flags == 0)
+    return job_checkpoint_open_own(own, id, out, err);
   return job_checkpoint_open(&env, job, id, flags, out, err);
 }
 
@@ -160,7 +222,7 @@ static const sb_backend_ops engine_ops = {
   .store = engine_store,
   .takeover = engine_takeover,
   .job_generation = job_generation,
-  .job_close = job_close,
+  .job_close = engine_job_close,
   .commit = job_commit,
   .list = engine_list,
   .list_free = engine_list_free,
@@ -237,6 +299,7 @@ engine_open(const sb_host *host, sb_store *store,
   e->store = store;
   e->compression = options->compression;
   e->next_segment = 1;
+  pthread_mutex_init(&e->lock, NULL);
   engine_settings(e, config);
   status = paths_init(&e->paths, host, options, err);
   if (status != SB_OK)

@@ -6,6 +6,7 @@
 #ifndef SB_ENGINE_ENGINE_H
 #define SB_ENGINE_ENGINE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <statebackend/backend.h>
 #include "host/engine/cache.h"
@@ -35,6 +36,8 @@ struct engine {
   atomic_uint_fast64_t next_segment;
   atomic_size_t cache_limit;
   atomic_uint handle_count;
+  pthread_mutex_t lock;        /* guards jobs */
+  struct engine_job *jobs;     /* taken over by this backend and open */
 };
 
 /* The budget. Charging shrinks the cache when it must; it never fails: callers

@@ -20,7 +20,6 @@ evict_leave_group(keyed *k, cell *c)
 
   if (!(c->flags & CELL_GROUPED))
     return;
-  c->flags &= (uint8_t)~CELL_GROUPED;
   groups = &s->groups[c->key_group - k->key_group_first];
   cell_record(c, s->id, s->ordered, &r);
   g = group_find(groups, record_group_id(s->id, r.ns, record_hash(r.key)),

@@ -279,12 +279,14 @@ static sb_status
 gc_prepare(sb_job *job, uint32_t flags, sb_gc_report *report, sb_error *err)
 {
   int dry = (flags & SB_GC_DRY_RUN) != 0;
+  job_change *landed;
   size_t pending;
   sb_status st = job_enter(job, err);
 
   if (st != SB_OK)
     return st;
-  st = job->fenced ? job_fence(job, err) : job_settle(job, err);
+  /* HEAD is read even with nothing in doubt: who was overtaken learns it. */
+  st = job->fenced ? job_fence(job, err) : job_look(job, &landed, err);
   if (st == SB_OK && (flags & SB_GC_PINS) != 0 && !dry)
     st = gc_remove_pins(job, report, err);
   if (st == SB_OK && !dry) {

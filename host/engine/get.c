@@ -140,8 +140,8 @@ get_check_kind(const place *p, int list, sb_error *err)
                       list ? "is not" : "is");
 }
 
-static sb_status
-get_check_value(const keyed *k, sb_slice value, sb_error *err)
+sb_status
+keyed_check_value(const keyed *k, sb_slice value, sb_error *err)
 {
   if (value.len <= SB_VALUE_MAX && value.len <= k->engine->memory_limit / 4)
     return SB_OK;
@@ -180,7 +180,7 @@ keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,
   if (status == SB_OK)
     status = get_check_kind(&p, 0, err);
   if (status == SB_OK)
-    status = get_check_value(k, value, err);
+    status = keyed_check_value(k, value, err);
   if (status != SB_OK)
     return status;
   return write_cell(k, &p, value, 0, expires_ms, 0, NULL, err);
@@ -213,7 +213,7 @@ keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
   if (status == SB_OK)
     status = get_check_kind(&p, 1, err);
   if (status == SB_OK)
-    status = get_check_value(k, value, err);
+    status = keyed_check_value(k, value, err);
   if (status != SB_OK)
     return status;
   return write_append(k, &p, value, expires_ms, err);
@@ -289,7 +289,7 @@ keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
     return write_cell(k, p, sb_slice_of(u.data, value.len), 0, u.expires_ms,
                       0, NULL, err);
   case SB_UPDATE_PUT:
-    status = get_check_value(k, u.replacement, err);
+    status = keyed_check_value(k, u.replacement, err);
     if (status != SB_OK)
       return status;
     return write_cell(k, p, u.replacement, 0, u.expires_ms, 0, NULL, err);

@@ -139,9 +139,7 @@ job_adopt(sb_job *job, job_change *change, const head_version *now)
   job->newest = NULL;
 }
 
-/* Reads HEAD. SB_OK: it is the one before the changes (*landed NULL), or one
-   of the changes has made it (*landed, adopted and freed: compare only). */
-static sb_status
+sb_status
 job_look(sb_job *job, job_change **landed, sb_error *err)
 {
   head_version now;
@@ -625,6 +623,18 @@ const char *
 job_path(sb_job *job)
 {
   return job->path;
+}
+
+void
+job_set_keeper(sb_job *job, void *keeper)
+{
+  job->keeper = keeper;
+}
+
+void *
+job_keeper(const sb_job *job)
+{
+  return job->keeper;
 }
 
 void

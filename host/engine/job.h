@@ -27,6 +27,9 @@ uint64_t job_generation(sb_job *job);
 /* The path part the job was taken over with. Borrowed until job_close. */
 const char *job_path(sb_job *job);
 void job_close(sb_job *job);
+/* A pointer of the caller's that travels with the job. */
+void job_set_keeper(sb_job *job, void *keeper);
+void *job_keeper(const sb_job *job);
 
 /* SB_OK: committed, now or by an earlier call with this id that returned
    SB_UNKNOWN. SB_FENCED: the handle is dead. SB_UNKNOWN: call again with the

@@ -60,6 +60,7 @@ typedef struct job_decision {
 
 struct sb_job {
   job_env env;
+  void *keeper;          /* see job_set_keeper */
   char *path;            /* the path part */
   uint64_t generation, owner;
   uint32_t retain;
@@ -85,6 +86,10 @@ void job_leave(sb_job *job);
 
 /* SB_FENCED, for ever. */
 sb_status job_fence(sb_job *job, sb_error *err);
+
+/* Reads HEAD. SB_OK: it is the one before the changes (*landed NULL), or one
+   of the changes has made it (*landed, adopted and freed: compare only). */
+sb_status job_look(sb_job *job, job_change **landed, sb_error *err);
 
 /* Resolves the unresolved changes as far as one read of HEAD tells: afterwards
    either there are none, or HEAD is still the one before them. */

@@ -198,6 +198,7 @@ state_free(keyed *k, state *s)
   mem_free(k->host, s->tables);
   mem_free(k->host, (void *)(uintptr_t)s->name.data);
   mem_free(k->host, (void *)(uintptr_t)s->blob.data);
+  mem_free(k->host, (void *)(uintptr_t)s->restored_blob.data);
   mem_free(k->host, s);
 }
 
@@ -272,7 +273,7 @@ state_fill_info(const state *s, sb_state_info *info)
   info->id = s->index;
   info->restored = s->restored;
   info->name = s->name;
-  info->blob = s->blob;
+  info->blob = s->restored_blob.data != NULL ? s->restored_blob : s->blob;
 }
 
 static sb_status
@@ -321,8 +322,15 @@ keyed_register_state(sb_keyed *base, const sb_state_options *options,
     return status;
   state_fill_info(s, info);
   if (!s->registered && s->restored) {
+    void *blob = mem_dup(k->host, options->blob.data, options->blob.len);
+
+    if (blob == NULL)
+      return sb_error_set(err, SB_NO_MEMORY,
+                          "could not register a state: no memory");
     /* From now on what the caller writes is of his schema. */
     keyed_lock(k);
+    s->restored_blob = s->blob;
+    s->blob = sb_slice_of(blob, options->blob.len);
     s->flags = options->flags;
     s->schema_version = options->schema_version;
     keyed_unlock(k);
@@ -677,7 +685,10 @@ keyed_check(const sb_keyed_options *o, sb_error *err)
                         (unsigned)o->key_group_first,
                         (unsigned)o->key_group_last,
                         (unsigned)o->key_group_count, SB_KEY_GROUPS_MAX);
-  if (o->flags & ~(SB_OPEN_READ_ONLY | SB_OPEN_HOST_OWNED))
+  if (o->flags & SB_OPEN_HOST_OWNED)
+    return sb_error_set(err, SB_UNSUPPORTED, "cannot open: deletion by the "
+                        "host is not supported by this version");
+  if (o->flags & ~SB_OPEN_READ_ONLY)
     return sb_error_set(err, SB_INVALID, "cannot open with flags %#x",
                         (unsigned)o->flags);
   return SB_OK;

@@ -29,6 +29,7 @@ typedef struct async async;
 /* A registered or restored state. */
 typedef struct state {
   sb_slice name, blob; /* host-allocated */
+  sb_slice restored_blob; /* of the checkpoint, once `blob` is the caller's */
   uint32_t kind, flags, schema_version;
   uint32_t id;         /* in segments and manifests: XXH32 of the name */
   uint32_t index;      /* the public id: position in keyed.states */
@@ -332,6 +333,8 @@ int keyed_is_cleared(keyed *k, const place *p);
 int keyed_cleared_since(const place *p, uint64_t epoch);
 /* Is the answer in memory? SB_OK, SB_NOT_FOUND, or SB_BUSY: ask segments. */
 sb_status keyed_peek(keyed *k, const place *p, cell **found);
+/* SB_TOO_LARGE for a value over the limits. */
+sb_status keyed_check_value(const keyed *k, sb_slice value, sb_error *err);
 sb_status keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value,
                     sb_error *err);
 sb_status keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,

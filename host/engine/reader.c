@@ -44,13 +44,15 @@ fetch_wait(fetch *f, uint64_t op)
 
   keyed_lock(k);
   while (!f->done) {
-    keyed_unlock(k);
     if (keyed_stopping(k) && !asked && store->ops->cancel != NULL) {
       asked = 1;
+      keyed_unlock(k);
       store->ops->cancel(store, op);
+      keyed_lock(k);
+      continue;
     }
-    (void)k->host->event_wait(k->host, f->event, SB_NO_DEADLINE);
-    keyed_lock(k);
+    /* As a waiter, so that an interrupt reaches it on any event. */
+    (void)keyed_wait(k, f->event, SB_NO_DEADLINE);
   }
   keyed_unlock(k);
 }

@@ -194,8 +194,12 @@ scan_collect(sb_cursor *c, sb_error *err)
   } else {
     collect_table(&b);
   }
-  if (!b.failed)
+  if (!b.failed) {
     sort_cells(c->keyed, b.entries, b.count);
+    /* What was left out comes behind these, but not behind all. */
+    if (b.more && b.count > SCAN_BATCH)
+      b.count = SCAN_BATCH;
+  }
   status = b.failed ? SB_NO_MEMORY : collect_copy(&b);
   c->keys_more = b.more;
   mem_free(c->keyed->host, b.entries);
@@ -231,7 +235,7 @@ scan_is_complete(sb_cursor *c, segment *const *runs, size_t count)
   scan_key_place(c, &p);
   g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
   if (g != NULL)
-    return g->complete;
+    return g->complete && !c->keys_more; /* the rest may be evicted */
   return !reader_may_have_key(c->keyed, runs, count, &p);
 }
 
@@ -482,8 +486,11 @@ scan_next_any(sb_cursor *c, sb_row *row, sb_error *err)
     status = scan_refresh(c, err);
     if (status == SB_OK)
       status = scan_next_record(c, row, err);
-    if (status != SB_END)
+    if (status != SB_END) {
+      if (status != SB_OK)
+        c->opened = 0; /* the next call takes up behind the last row */
       return status;
+    }
     c->key_group++;
     c->opened = 0;
     c->has_last = 0;

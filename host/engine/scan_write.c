@@ -88,6 +88,9 @@ scan_update(sb_keyed *base, sb_cursor *c, sb_slice value, uint64_t expires_ms,
   if (c->flags & SB_SCAN_KEYS)
     return sb_error_set(err, SB_INVALID,
                         "cannot update: the cursor returns keys only");
+  status = keyed_check_value(k, value, err);
+  if (status != SB_OK)
+    return status;
   if (c->state->kind == SB_STATE_LIST)
     return cursor_change_element(k, c, &value, err);
   keyed_place_record(k, c->state, &c->last, &p);

@@ -112,11 +112,31 @@ snapshot_take_segments(keyed *k, segment **segments, size_t count,
   return SB_OK;
 }
 
+/* The manifest object of a run that is over is offered for deletion; the
+   committer keeps it while a retained checkpoint names it. */
+static void
+snapshot_drop_manifest(keyed *k, sb_snapshot *s)
+{
+  dropped_name *d = s->manifest_name == NULL ? NULL
+                                             : mem_zalloc(k->host, sizeof *d);
+
+  if (d == NULL)
+    return; /* the next generation finds it as an orphan */
+  d->name = s->manifest_name;
+  d->published = 1;
+  s->manifest_name = NULL;
+  keyed_lock(k);
+  d->next = k->dropped;
+  k->dropped = d;
+  keyed_unlock(k);
+}
+
 static void
 snapshot_clear_result(keyed *k, sb_snapshot *s)
 {
   size_t i;
 
+  snapshot_drop_manifest(k, s);
   buf_clear(&s->manifest);
   for (i = 0; i < s->object_count; i++)
     mem_free(k->host, s->object_names[i]);
@@ -319,6 +339,8 @@ draft_segments(keyed *k, draft *d)
     ms->key_group_last = (uint16_t)v->key_group_last;
     ms->sequence = v->segment->sequence;
     v->segment->published = 1;
+    if (v->segment->first_named == 0)
+      v->segment->first_named = d->m.checkpoint_id;
   }
   d->m.segment_count = d->view_count;
   for (i = 0; i < d->pin_count; i++)
@@ -390,17 +412,6 @@ snapshot_has_object(const sb_snapshot *s, const char *name)
   return 0;
 }
 
-static int
-snapshot_is_extra(const sb_snapshot *s, const segment *seg)
-{
-  size_t i;
-
-  for (i = 0; i < s->extra_count; i++)
-    if (s->extra[i].segment == seg)
-      return 1;
-  return 0;
-}
-
 /* Which objects the manifest names: each once, however many views. */
 static sb_status
 snapshot_objects(keyed *k, sb_snapshot *s, const draft *d)
@@ -427,7 +438,8 @@ snapshot_objects(keyed *k, sb_snapshot *s, const draft *d)
       return SB_NO_MEMORY;
     use->name = s->object_names[s->object_count++];
     use->size = seg->info.size;
-    use->is_new = (uint32_t)snapshot_is_extra(s, seg);
+    use->is_new = seg->own && (seg->first_named == 0 ||
+                               seg->first_named == s->checkpoint_id);
   }
   return SB_OK;
 }
@@ -467,8 +479,7 @@ snapshot_fill_part(keyed *k, sb_snapshot *s)
   p->key_group_first = k->key_group_first;
   p->key_group_last = k->key_group_last;
   p->name = s->manifest_name;
-  if (p->name == NULL)
-    p->manifest = sb_slice_of(s->manifest.data, s->manifest.len);
+  p->manifest = sb_slice_of(s->manifest.data, s->manifest.len);
   p->length = s->manifest.len;
   p->crc32c = crc32c(s->manifest.data, s->manifest.len);
   p->object_count = (uint32_t)s->object_count;

@@ -23,6 +23,7 @@ typedef struct segment {
   uint32_t owner;
   int own;                /* written by this handle */
   int published;          /* named by a manifest that left the handle */
+  uint64_t first_named;   /* the first checkpoint whose manifest did */
   segment_info info;
   uint64_t sequence;      /* recency among segments of one epoch */
   _Atomic(segment_directory *) directory; /* NULL until first use */

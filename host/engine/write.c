@@ -92,7 +92,8 @@ write_fill(cell *c, const place *p, sb_slice value, uint16_t flags,
     store_u64(at, expires_ms);
     at += 8;
   }
-  memcpy(at, p->key.key.data, p->key.key.len);
+  if (p->key.key.len != 0)
+    memcpy(at, p->key.key.data, p->key.key.len);
   at += p->key.key.len;
   if (p->key.ns.len != 0)
     memcpy(at, p->key.ns.data, p->key.ns.len);

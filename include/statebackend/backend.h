@@ -192,7 +192,7 @@ typedef struct sb_part {
   uint32_t subtask;
   const char *operator_id;       /* "" if none */
   uint32_t key_group_first, key_group_last; /* inclusive */
-  sb_slice manifest;             /* bytes, or empty if `name` is set */
+  sb_slice manifest;             /* bytes; may be empty if `name` is set */
   const char *name;              /* manifest's object, else NULL */
   uint64_t length;               /* of the manifest, */
   uint32_t crc32c;               /* and its CRC-32C */
@@ -278,7 +278,7 @@ typedef struct sb_keyed_ops {
      allowed. A record that exists throughout is seen exactly once; one that
      comes or goes meanwhile may be seen or not. A list's rows have one element
      each. scan_next: SB_END when done. scan_update and scan_remove act on the
-     row last returned. */
+     row last returned; a list's element keeps its expiry. */
   sb_status (*scan_open)(sb_keyed *keyed, const sb_scan_options *options,
                          sb_cursor **out, sb_error *err);
   sb_status (*scan_next)(sb_keyed *keyed, sb_cursor *cursor, sb_row *row,

@@ -135,7 +135,7 @@ act_get(subtask *t, place at, size_t index)
   sb_error err;
   sb_status status = t->keyed->ops->get(t->keyed, &key, &value, &err);
 
-  batch_sync(t);
+  batch_settled(t, index, status);
   if (status != SB_NOT_FOUND && job_tolerates(t->job, status, &err, "get"))
     return;
   t->job->l->did.compared++;
@@ -158,7 +158,7 @@ act_put(subtask *t, place at, size_t index)
   status = t->keyed->ops->put(t->keyed, &key,
                               sb_slice_of(t->bytes, value.len), expires,
                               &err);
-  batch_sync(t);
+  batch_settled(t, index, status);
   memset(t->bytes, 0xB5, value.len);
   if (!job_tolerates(t->job, status, &err, "put"))
     act_set(t, index, act_cell(value, expires));
@@ -181,7 +181,7 @@ act_append(subtask *t, place at, size_t index)
   status = t->keyed->ops->append(t->keyed, &key,
                                  sb_slice_of(t->bytes, value.len), expires,
                                  &err);
-  batch_sync(t);
+  batch_settled(t, index, status);
   memset(t->bytes, 0xB5, value.len);
   if (job_tolerates(t->job, status, &err, "append"))
     return;
@@ -197,7 +197,7 @@ act_remove(subtask *t, place at, size_t index)
   sb_error err;
   sb_status status = t->keyed->ops->remove(t->keyed, &key, &err);
 
-  batch_sync(t);
+  batch_settled(t, index, status);
   if (!job_tolerates(t->job, status, &err, "remove"))
     act_set(t, index, cell_absent());
 }
@@ -211,7 +211,7 @@ act_clear(subtask *t, place at)
   sb_status status;
 
   status = t->keyed->ops->clear(t->keyed, &key, &err);
-  batch_sync(t);
+  batch_settled(t, space_cell(sp, at), status);
   if (job_tolerates(t->job, status, &err, "clear"))
     return;
   for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys; at.subkey++)
@@ -285,7 +285,7 @@ act_update(subtask *t, place at, size_t index)
   u.bytes = t->bytes;
   value_fill(u.value, t->bytes);
   status = t->keyed->ops->update(t->keyed, &key, act_updated, &u, &err);
-  batch_sync(t);
+  batch_settled(t, index, status);
   if (u.calls > 1)
     sim_fail(&l->s, SIM_WRONG, "update calls its function %d times",
              u.calls);
@@ -375,6 +375,22 @@ act_single(subtask *t)
     act_put(t, at, index);
   else
     act_update(t, at, index);
+}
+
+int
+act_write_one(subtask *t)
+{
+  place at;
+  size_t index;
+
+  if (!act_place(t, &at))
+    return 0;
+  index = space_cell(&t->job->l->sp, at);
+  if (t->job->l->sp.states[at.state].kind == SB_STATE_LIST)
+    act_append(t, at, index);
+  else
+    act_put(t, at, index);
+  return 1;
 }
 
 void

@@ -142,6 +142,31 @@ batch_sync(subtask *t)
   }
 }
 
+static int
+same_key(const space *sp, size_t a, size_t b)
+{
+  place x = space_place(sp, a), y = space_place(sp, b);
+
+  return x.state == y.state && x.key == y.key && x.ns == y.ns;
+}
+
+void
+batch_settled(subtask *t, size_t index, sb_status status)
+{
+  const space *sp = &t->job->l->sp;
+  size_t i;
+
+  batch_sync(t);
+  for (i = 0; i < t->batch.count; i++) {
+    const entry *e = &t->batch.entries[i];
+
+    if ((status == SB_OK || status == SB_NOT_FOUND) && !e->is_applied &&
+        e->op.kind != SB_OP_SCAN_OPEN && same_key(sp, e->cell, index))
+      sim_fail(&t->job->l->s, SIM_WRONG,
+               "a synchronous call on a key overtakes a batch");
+  }
+}
+
 /* ---- making ------------------------------------------------------------- */
 
 static sb_status

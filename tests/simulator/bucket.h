@@ -61,6 +61,7 @@ typedef struct bucket {
   uint32_t slow, at_once;
   int unkind;               /* 0: no faults by chance */
   uint32_t fail_before, fail_after, fail_late, fail_never, flip, yield;
+  uint32_t fail_head;       /* more of all for swaps of HEAD */
   uint64_t late_max_ns;
 
   /* A planned fault: countdown over requests of one process. */

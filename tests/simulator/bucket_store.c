@@ -267,7 +267,7 @@ bucket_put_open(sb_store *s, const sb_stream_request *request,
   name_check(store, request->name, "put_open");
   if (request->struct_size != sizeof *request)
     sim_fail(b->sim, SIM_WRONG, "put_open with a wrong struct_size");
-  if (b->unkind && rng_chance(&b->rng, b->fail_before))
+  if (b->unkind && rng_chance(&b->rng, b->fail_before) && ++b->faults != 0)
     return sb_error_set(err, SB_UNAVAILABLE,
                         "simulated: put_open \"%s\" is refused",
                         request->name);

@@ -492,6 +492,7 @@ script_prepare(void *arg, life *l)
   l->b.late_max_ns = 500 * SIM_MS;
   l->trouble = 0;
   l->alloc_trouble = 0;
+  l->operators = 1;
   l->retain = l->retain_floor = 1;
   l->value_usual = 30000;
   l->value_max = 600000;

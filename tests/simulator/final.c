@@ -51,38 +51,51 @@ final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids)
   }
 }
 
+static void
+final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
+               uint32_t number)
+{
+  life *l = f->l;
+  sb_keyed_options options;
+  sb_keyed *keyed;
+  uint32_t ids[MODEL_STATES_MAX];
+  comparison c = { l, f->process, NULL, ids,
+                   a->states & operator_states(l, number), 0,
+                   l->sp.groups - 1, a->cells, "in the end" };
+  sb_error err;
+
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.flags = SB_OPEN_READ_ONLY;
+  options.job = l->job_name;
+  options.operator_id = operator_id(number);
+  options.key_group_count = l->sp.groups;
+  options.key_group_last = l->sp.groups - 1;
+  options.parts = checkpoint->parts;
+  options.part_count = checkpoint->info.part_count;
+  final_must(f, f->backend->ops->open_keyed(f->backend, &options, &keyed,
+                                            &err), &err, "open_keyed");
+  c.keyed = keyed;
+  final_register(f, keyed, &c, ids);
+  final_must(f, compare_all(&c, &err), &err, "scan");
+  final_must(f, compare_gets(&c, 30, &l->rng, &err), &err, "get");
+  keyed->ops->close(keyed);
+}
+
 void
 final_read(life *l, sim_process *process, sb_backend *backend,
            const attempt *a, uint64_t id)
 {
   final f = { l, process, backend, 0 };
-  sb_keyed_options options;
   sb_checkpoint *checkpoint;
-  sb_keyed *keyed;
-  uint32_t ids[MODEL_STATES_MAX];
-  comparison c = { l, process, NULL, ids, a->states, 0, l->sp.groups - 1,
-                   a->cells, "in the end" };
+  uint32_t i;
   sb_error err;
 
   final_must(&f, backend->ops->checkpoint_open(backend, l->job_name, id, 0,
                                                &checkpoint, &err),
              &err, "checkpoint_open");
-  memset(&options, 0, sizeof options);
-  options.struct_size = sizeof options;
-  options.flags = SB_OPEN_READ_ONLY;
-  options.job = l->job_name;
-  options.operator_id = "op";
-  options.key_group_count = l->sp.groups;
-  options.key_group_last = l->sp.groups - 1;
-  options.parts = checkpoint->parts;
-  options.part_count = checkpoint->info.part_count;
-  final_must(&f, backend->ops->open_keyed(backend, &options, &keyed, &err),
-             &err, "open_keyed");
-  c.keyed = keyed;
-  final_register(&f, keyed, &c, ids);
-  final_must(&f, compare_all(&c, &err), &err, "scan");
-  final_must(&f, compare_gets(&c, 30, &l->rng, &err), &err, "get");
-  keyed->ops->close(keyed);
+  for (i = 0; i < l->operators; i++)
+    final_operator(&f, checkpoint, a, i);
   backend->ops->checkpoint_close(backend, checkpoint);
 }
 

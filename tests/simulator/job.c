@@ -61,6 +61,8 @@ job_explains(const job *j, sb_status status)
     return trouble || j->process->alloc_failures != 0 || job_is_old(j);
   case SB_CORRUPT:
     return l->b.flips != 0 || job_is_old(j);
+  case SB_CANCELLED:
+    return j->interrupted;
   case SB_NOT_FOUND:
   case SB_FENCED:
     return job_is_old(j);
@@ -247,21 +249,27 @@ static void
 job_start_subtasks(job *j)
 {
   life *l = j->l;
-  uint32_t i;
+  uint32_t most = l->subtasks_max / l->operators, number, i;
 
-  j->subtask_count = (uint32_t)rng_range(&l->rng, 1, l->subtasks_max);
+  for (number = 0; number < l->operators; number++) {
+    uint32_t count = (uint32_t)rng_range(&l->rng, 1, most);
+
+    for (i = 0; i < count; i++) {
+      subtask *t = &j->subtasks[j->subtask_count];
+
+      t->job = j;
+      t->slot = j->subtask_count++;
+      t->operator_number = number;
+      t->index = i;
+      if (sb_key_group_range(l->sp.groups, count, i, &t->group_first,
+                             &t->group_last) != SB_OK)
+        sim_fail(&l->s, SIM_WRONG, "sb_key_group_range fails");
+    }
+  }
   if (j->restored != NULL && j->restored->info.part_count != j->subtask_count)
     l->did.rescales++;
-  for (i = 0; i < j->subtask_count; i++) {
-    subtask *t = &j->subtasks[i];
-
-    t->job = j;
-    t->index = i;
-    if (sb_key_group_range(l->sp.groups, j->subtask_count, i, &t->group_first,
-                           &t->group_last) != SB_OK)
-      sim_fail(&l->s, SIM_WRONG, "sb_key_group_range fails");
-    (void)sim_spawn(j->process, 0, "subtask", subtask_main, t);
-  }
+  for (i = 0; i < j->subtask_count; i++)
+    (void)sim_spawn(j->process, 0, "subtask", subtask_main, &j->subtasks[i]);
 }
 
 static int
@@ -346,6 +354,19 @@ job_list_again(job *j)
   j->backend->ops->list_free(j->backend, list, count);
 }
 
+/* As a processor does to end a subtask that may be waiting. */
+static void
+job_interrupt(job *j)
+{
+  subtask *t = &j->subtasks[rng_below(&j->l->rng, j->subtask_count)];
+
+  sim_say(&j->l->s, "interrupt of subtask %u", t->slot);
+  j->l->did.interrupts++;
+  j->interrupted = t->interrupted = 1;
+  t->keyed->ops->interrupt(t->keyed);
+  j->stop = 1;
+}
+
 static void
 job_work(job *j)
 {
@@ -363,6 +384,8 @@ job_work(job *j)
       job_retain(j);
     if (rng_chance(&l->rng, 10))
       job_list_again(j);
+    if (rng_chance(&l->rng, 4) && !j->stop)
+      job_interrupt(j);
   }
 }
 

@@ -47,6 +47,12 @@ life_bucket(life *l)
   b->fail_never = some(r, 500, 20);
   b->flip = some(r, 200, 20);
   b->late_max_ns = rng_range(r, 10, 20000) * SIM_MS;
+  if (rng_chance(r, 250)) {
+    /* All but the swaps goes well, and those get lost in many ways. */
+    b->fail_before = b->fail_after = b->fail_late = b->fail_never = 0;
+    b->fail_head = (uint32_t)rng_range(r, 200, 800);
+    b->late_max_ns = rng_range(r, 10, 2000) * SIM_MS;
+  }
   l->alloc_trouble = some(r, 250, 3);
 }
 
@@ -98,6 +104,11 @@ life_character(life *l)
   life_settings(l);
   life_bucket(l);
   l->subtasks_max = (uint32_t)rng_range(r, 1, LIFE_SUBTASKS_MAX);
+  l->operators = 1;
+  if (l->sp.state_count > 1 && rng_chance(r, 300)) {
+    l->operators = 2;
+    l->subtasks_max = l->subtasks_max < 2 ? 2 : l->subtasks_max;
+  }
   l->retain = (uint32_t)rng_range(r, 1, 4);
   l->retain_floor = l->retain;
   l->rounds_max = (uint32_t)rng_range(r, 1, LIFE_ROUNDS_MAX);
@@ -302,7 +313,7 @@ life_print(const life_counts *did)
   static const char *const names[] = {
     "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
     "readers", "gcs", "compared", "tolerated", "early-flushes",
-    "compactions", "cold-reads", "requests", "faults", "flips", "switches",
+    "compactions", "cold-reads", "interrupts", "requests", "faults", "flips", "switches",
     "virtual-ms"
   };
   const uint64_t *values = (const uint64_t *)(const void *)did;

@@ -46,7 +46,7 @@ typedef struct attempt {
 typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
-    requests, faults, flips, switches, virtual_ms;
+    interrupts, requests, faults, flips, switches, virtual_ms;
 } life_counts;
 
 struct life {
@@ -60,6 +60,7 @@ struct life {
   const char *job_name;     /* path part */
 
   /* character of this life */
+  uint32_t operators;       /* 1 or 2; states are dealt out to them in turn */
   uint32_t subtasks_max, retain, retain_floor, rounds_max;
   uint32_t value_max, value_usual, expiry, busy, batch, scan, pressure;
   uint32_t checkpoint_every_ms, idle, unrest;
@@ -149,7 +150,9 @@ typedef struct notice {
 
 struct subtask {
   job *job;
-  uint32_t index, group_first, group_last;
+  uint32_t slot;            /* in its job */
+  uint32_t operator_number, index; /* index within the operator */
+  uint32_t group_first, group_last;
   sb_keyed *keyed;
   uint32_t ids[MODEL_STATES_MAX];
   uint32_t states;          /* mask of those registered */
@@ -161,6 +164,7 @@ struct subtask {
   notice notices[16];
   uint32_t notice_count;
   int ready, closed, interrupted;
+  int poked;                /* to write one key; 0 when that is done */
   uint8_t *bytes;           /* of the value being written */
 };
 
@@ -181,7 +185,7 @@ struct job {
   sb_checkpoint *restored;
   attempt *from;
   round rounds[LIFE_ROUNDS_MAX];
-  int ready, stop, closed, fenced, quiet;
+  int ready, stop, closed, fenced, quiet, interrupted;
   uint64_t commits;
 };
 
@@ -259,6 +263,9 @@ void rounds_begin(subtask *t);
 void rounds_notify(subtask *t);
 
 /* subtask.c */
+/* Mask of an operator's states, and its id. */
+uint32_t operator_states(const life *l, uint32_t number);
+const char *operator_id(uint32_t number);
 void subtask_main(void *arg);
 void subtask_dispose(subtask *t);
 uint64_t subtask_now_ms(const subtask *t);
@@ -267,6 +274,8 @@ uint64_t subtask_now_ms(const subtask *t);
 void act_step(subtask *t);
 value_ref act_value(life *l);
 void act_set(subtask *t, size_t index, cell c);
+/* Writes one key; 0 if there is none to write. */
+int act_write_one(subtask *t);
 /* A random place of a registered state in the subtask's groups; 0 if none. */
 int act_place(subtask *t, place *at);
 uint64_t act_expiry(subtask *t, uint32_t len);
@@ -293,6 +302,9 @@ void batch_step(subtask *t);
 void batch_drain(subtask *t);
 /* Does to the model what the engine has done of it. */
 void batch_sync(subtask *t);
+/* The same after a synchronous call on the key of a cell, which must have come
+   after all that was pending on it, unless it failed. */
+void batch_settled(subtask *t, size_t index, sb_status status);
 void batch_dispose(subtask *t);
 
 /* compare.c: all of a handle against cells */

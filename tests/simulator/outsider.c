@@ -19,7 +19,7 @@ typedef struct outsider {
   attempt *attempt;
   sb_keyed *keyed;
   uint32_t ids[MODEL_STATES_MAX];
-  uint32_t states, group_first, group_last;
+  uint32_t states, operator_number, group_first, group_last;
 } outsider;
 
 /* Trouble ends it: as any command that fails. */
@@ -77,14 +77,14 @@ static void
 outsider_register(outsider *o)
 {
   const space *sp = &o->l->sp;
-  uint32_t i;
+  uint32_t mine = operator_states(o->l, o->operator_number), i;
 
   for (i = 0; i < sp->state_count; i++) {
     sb_state_options options;
     sb_state_info info;
     sb_error err;
 
-    if ((o->attempt->states >> i & 1) == 0)
+    if (((o->attempt->states & mine) >> i & 1) == 0)
       continue;
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
@@ -112,6 +112,7 @@ outsider_read(outsider *o)
   comparison c;
   sb_error err;
 
+  o->operator_number = (uint32_t)rng_below(&l->rng, l->operators);
   o->group_first = (uint32_t)rng_below(&l->rng, l->sp.groups);
   o->group_last = (uint32_t)rng_range(&l->rng, o->group_first,
                                       l->sp.groups - 1);
@@ -119,7 +120,7 @@ outsider_read(outsider *o)
   options.struct_size = sizeof options;
   options.flags = SB_OPEN_READ_ONLY;
   options.job = l->job_name;
-  options.operator_id = "op";
+  options.operator_id = operator_id(o->operator_number);
   options.key_group_count = l->sp.groups;
   options.key_group_first = o->group_first;
   options.key_group_last = o->group_last;

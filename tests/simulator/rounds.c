@@ -55,12 +55,13 @@ static void
 snap_copy_model(subtask *t, attempt *a)
 {
   const space *sp = &t->job->l->sp;
+  uint32_t mine = operator_states(t->job->l, t->operator_number);
   size_t i;
 
   for (i = 0; i < sp->cells; i++) {
     uint32_t group = space_group(sp, i);
 
-    if (group >= t->group_first && group <= t->group_last)
+    if ((mine >> space_place(sp, i).state & 1) && group >= t->group_first && group <= t->group_last)
       a->cells[i] = t->job->m.cells[i];
   }
   a->states |= t->states;
@@ -71,7 +72,7 @@ snap_begin(subtask *t, round *r)
 {
   job *j = t->job;
   life *l = j->l;
-  snap *sn = &r->snaps[t->index];
+  snap *sn = &r->snaps[t->slot];
   sb_snapshot_options options;
   sb_error err;
   sb_status status;
@@ -114,7 +115,7 @@ rounds_next(const subtask *t)
   for (i = 0; i < LIFE_ROUNDS_MAX; i++) {
     round *r = &t->job->rounds[i];
 
-    if (r->used && !r->decided && r->snaps[t->index].state == SNAP_NONE &&
+    if (r->used && !r->decided && r->snaps[t->slot].state == SNAP_NONE &&
         (first == NULL || r->attempt->id < first->attempt->id))
       first = r;
   }
@@ -143,7 +144,7 @@ rounds_release(subtask *t, int wait)
   size_t i;
 
   for (i = 0; i < LIFE_ROUNDS_MAX; i++) {
-    snap *sn = &j->rounds[i].snaps[t->index];
+    snap *sn = &j->rounds[i].snaps[t->slot];
 
     while (wait && j->rounds[i].used && !snap_is_free(sn) &&
            (!sn->release || sn->state == SNAP_RUNNING))
@@ -380,24 +381,81 @@ rounds_end(job *j)
       round_decide(&j->rounds[i], SB_NOTIFY_ABORTED);
 }
 
+/* Nothing changes any more: soon there are no requests. */
+static void
+rounds_idle(job *j)
+{
+  life *l = j->l;
+  uint64_t before;
+  uint32_t tries = 0;
+
+  do {
+    if (++tries > 100)
+      sim_fail(&l->s, SIM_WRONG, "an idle job goes on making requests");
+    before = l->b.op_serial;
+    sim_sleep(&l->s, 2000 * SIM_MS);
+  } while (l->b.op_serial != before);
+}
+
+static uint64_t
+rounds_compactions(job *j)
+{
+  uint64_t sum = 0;
+  uint32_t i;
+
+  for (i = 0; i < j->subtask_count; i++) {
+    sb_keyed *keyed = j->subtasks[i].keyed;
+    sb_keyed_stats stats;
+
+    memset(&stats, 0, sizeof stats);
+    stats.struct_size = sizeof stats;
+    (void)keyed->ops->stats(keyed, &stats);
+    sum += stats.compactions;
+  }
+  return sum;
+}
+
+static void
+round_final(job *j)
+{
+  round *r = round_trigger(j);
+
+  while (round_state(r) == 0)
+    sim_sleep(&j->l->s, SIM_MS);
+  if (round_state(r) < 0)
+    sim_fail(&j->l->s, SIM_WRONG, "the last checkpoint fails");
+  round_commit(r);
+  if (r->attempt->fate != ATTEMPT_OK)
+    sim_fail(&j->l->s, SIM_WRONG, "the last commit fails");
+  while (r->used) {
+    round_recycle(r);
+    sim_sleep(&j->l->s, SIM_MS);
+  }
+}
+
+/* The first two leave nothing to be deleted. The third one has nothing to
+   write but _metadata and HEAD, the fourth one a segment more. */
 void
 rounds_final(job *j)
 {
+  life *l = j->l;
+  subtask *t = &j->subtasks[rng_below(&l->rng, j->subtask_count)];
+  uint64_t puts, compactions;
   uint32_t n;
 
-  for (n = 0; n < 2; n++) {
-    round *r = round_trigger(j);
-
-    while (round_state(r) == 0)
-      sim_sleep(&j->l->s, SIM_MS);
-    if (round_state(r) < 0)
-      sim_fail(&j->l->s, SIM_WRONG, "the last checkpoint fails");
-    round_commit(r);
-    if (r->attempt->fate != ATTEMPT_OK)
-      sim_fail(&j->l->s, SIM_WRONG, "the last commit fails");
-    while (r->used) {
-      round_recycle(r);
-      sim_sleep(&j->l->s, SIM_MS);
-    }
+  for (n = 0; n < 4; n++) {
+    rounds_idle(j);
+    t->poked = n == 3;
+    while (t->poked)
+      sim_sleep(&l->s, SIM_MS);
+    puts = l->b.requests[BUCKET_PUT];
+    compactions = rounds_compactions(j);
+    round_final(j);
+    puts = l->b.requests[BUCKET_PUT] - puts;
+    rounds_idle(j);
+    if (n >= 2 && puts > n && compactions == rounds_compactions(j))
+      sim_fail(&l->s, SIM_WRONG,
+               "a checkpoint of %u changed keys makes %llu objects", n - 2,
+               (unsigned long long)puts);
   }
 }

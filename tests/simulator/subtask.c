@@ -19,6 +19,22 @@ subtask_now_ms(const subtask *t)
   return host->clock_ms(host);
 }
 
+uint32_t
+operator_states(const life *l, uint32_t number)
+{
+  uint32_t mask = 0, i;
+
+  for (i = number; i < l->sp.state_count; i += l->operators)
+    mask |= 1u << i;
+  return mask;
+}
+
+const char *
+operator_id(uint32_t number)
+{
+  return number == 0 ? "op" : "op-2";
+}
+
 static void
 subtask_open_keyed(subtask *t)
 {
@@ -31,7 +47,7 @@ subtask_open_keyed(subtask *t)
   memset(&options, 0, sizeof options);
   options.struct_size = sizeof options;
   options.job = l->job_name;
-  options.operator_id = "op";
+  options.operator_id = operator_id(t->operator_number);
   options.subtask = t->index;
   options.key_group_count = l->sp.groups;
   options.key_group_first = t->group_first;
@@ -112,10 +128,10 @@ static void
 subtask_register_all(subtask *t)
 {
   life *l = t->job->l;
-  uint32_t i;
+  uint32_t mine = operator_states(l, t->operator_number), i;
 
   for (i = 0; i < l->sp.state_count; i++)
-    if (t->job->quiet || t->job->registers >> i & 1)
+    if ((mine >> i & 1) && (t->job->quiet || t->job->registers >> i & 1))
       subtask_register(t, i);
 }
 
@@ -176,6 +192,46 @@ subtask_stats(subtask *t)
 }
 
 static void
+subtask_must_be_over(subtask *t, sb_status status, const char *what)
+{
+  if (status != SB_CANCELLED)
+    sim_fail(&t->job->l->s, SIM_WRONG, "%s after an interrupt: %s", what,
+             sb_status_name(status));
+}
+
+/* All calls but close are refused now. */
+static void
+subtask_check_interrupted(subtask *t)
+{
+  const sb_keyed_ops *ops = t->keyed->ops;
+  sb_snapshot_options options = { sizeof options, SB_SNAPSHOT_CHECKPOINT,
+                                  1000000 };
+  sb_slice value = { NULL, 0 };
+  sb_snapshot *snapshot = NULL;
+  sb_view *opened = NULL;
+  sb_op *done[1];
+  size_t count;
+  sb_error err;
+  place at;
+
+  if (act_place(t, &at)) {
+    sb_key key = space_sb_key(&t->job->l->sp, at, t->ids[at.state]);
+
+    subtask_must_be_over(t, ops->get(t->keyed, &key, &value, &err), "get");
+    subtask_must_be_over(t, ops->remove(t->keyed, &key, &err), "remove");
+    subtask_must_be_over(t, ops->clear(t->keyed, &key, &err), "clear");
+  }
+  subtask_must_be_over(t, ops->poll(t->keyed, done, 1, &count, 0, &err),
+                       "poll");
+  subtask_must_be_over(t, ops->snapshot_begin(t->keyed, &options, &snapshot,
+                                              &err), "snapshot_begin");
+  subtask_must_be_over(t, ops->view_open(t->keyed, &opened, &err),
+                       "view_open");
+  subtask_must_be_over(t, ops->notify(t->keyed, SB_NOTIFY_ABORTED, 1, &err),
+                       "notify");
+}
+
+static void
 subtask_work(subtask *t)
 {
   job *j = t->job;
@@ -222,13 +278,19 @@ subtask_main(void *arg)
     while (!j->stop) {
       rounds_begin(t);
       rounds_release(t, 0);
-      sim_sleep(&j->l->s, SIM_MS);
+      if (t->poked) {
+        (void)act_write_one(t);
+        t->poked = 0;
+      }
+      sim_sleep(&j->l->s, 20 * SIM_MS);
     }
   batch_drain(t);
   walks_close(t);
   views_close(t, 1);
   rounds_release(t, 1);
-  if (!job_is_old(j) && rng_chance(&j->l->rng, 200))
+  if (t->interrupted)
+    subtask_check_interrupted(t);
+  else if (!job_is_old(j) && rng_chance(&j->l->rng, 200))
     subtask_compare(t, 0);
   subtask_stats(t);
   t->keyed->ops->close(t->keyed);
