@@ -39,3 +39,4 @@ sim_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=pthread_cond_timedwait
 
 dist_check_SCRIPTS += test-sim.sh
+EXTRA_DIST += simulator/mutants

@@ -559,6 +559,7 @@ keyed_free(keyed *k)
     state_free(k, k->states[i]);
   mem_free(k->host, k->states);
   keyed_lock(k);
+  snapshot_forget_held(k);
   version_unref(k, k->version);
   version_unref(k, k->live);
   keyed_unlock(k);

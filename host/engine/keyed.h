@@ -135,6 +135,9 @@ struct keyed {
   uint64_t flushed_epoch;  /* all epochs up to it are in segments */
   struct sb_snapshot *snapshots;
   dropped_name *dropped;
+  segment **held;          /* what the manifest of the newest cut holds */
+  size_t held_count;
+  uint64_t held_epoch;     /* that cut */
   int flushing, flush_scheduled, compacting;
   sb_status flush_status;  /* of the last early flush */
   sb_error flush_error;
@@ -280,6 +283,8 @@ void snapshot_cancel(sb_keyed *base, sb_snapshot *s);
 void snapshot_free(sb_keyed *base, sb_snapshot *s);
 sb_status snapshot_notify(sb_keyed *base, uint32_t what, uint64_t id,
                           sb_error *err);
+/* With the lock held. */
+void snapshot_forget_held(keyed *k);
 /* Waits for a run under way, then takes the cut out of the handle. */
 void snapshot_unpin(keyed *k, sb_snapshot *s);
 /* With the lock held: a segment was flushed for epochs up to epoch_max. */

@@ -238,19 +238,30 @@ draft_has(const draft *d, const segment *s)
   return 0;
 }
 
-static void
-draft_hold(draft *d, segment *s)
+static int
+draft_is_live(const keyed *k, const segment *s)
 {
-  if (draft_has(d, s))
+  size_t i;
+
+  for (i = 0; i < k->live->count; i++)
+    if (k->live->views[i].segment == s)
+      return 1;
+  return 0;
+}
+
+static void
+draft_hold(const keyed *k, draft *d, segment *s)
+{
+  if (draft_has(d, s) || draft_is_live(k, s))
     return;
   s->refs++;
   d->pins[d->pin_count++] = s;
 }
 
-/* With the lock held: segments that versions in use, snapshots and views still
-   read though the cut has them no more. */
+/* What versions in use, snapshots and views read though neither the cut nor
+   the live version has it. */
 static sb_status
-draft_held(keyed *k, draft *d)
+draft_held_now(keyed *k, draft *d)
 {
   const sb_snapshot *o;
   const version *v;
@@ -265,11 +276,67 @@ draft_held(keyed *k, draft *d)
     return SB_NO_MEMORY;
   for (v = k->versions; v != NULL; v = v->next)
     for (i = 0; v != k->live && i < v->count; i++)
-      draft_hold(d, v->views[i].segment);
+      draft_hold(k, d, v->views[i].segment);
   for (o = k->snapshots; o != NULL; o = o->next)
     for (i = 0; i < o->extra_count; i++)
-      draft_hold(d, o->extra[i].segment);
+      draft_hold(k, d, o->extra[i].segment);
   return SB_OK;
+}
+
+/* Remembers what the newest cut holds. */
+static sb_status
+draft_keep_held(keyed *k, uint64_t epoch, const draft *d)
+{
+  segment **held = mem_dup(k->host, d->pins, d->pin_count * sizeof *held);
+  size_t i;
+
+  if (held == NULL)
+    return SB_NO_MEMORY;
+  for (i = 0; i < d->pin_count; i++)
+    held[i]->refs++;
+  snapshot_forget_held(k);
+  k->held = held;
+  k->held_count = d->pin_count;
+  k->held_epoch = epoch;
+  return SB_OK;
+}
+
+/* With the lock held. A name in `held` may be deleted when the checkpoint falls
+   out of retention and the next one does not name it: so live segments are
+   never in it, and a manifest made after that of a later cut holds what that
+   one holds and nothing else. */
+static sb_status
+draft_held(keyed *k, const sb_snapshot *s, draft *d)
+{
+  sb_status status;
+  size_t i;
+
+  if (s->epoch >= k->held_epoch) {
+    status = draft_held_now(k, d);
+    return status == SB_OK ? draft_keep_held(k, s->epoch, d) : status;
+  }
+  d->pins = mem_alloc(k->host, (k->held_count + 1) * sizeof *d->pins);
+  if (d->pins == NULL)
+    return SB_NO_MEMORY;
+  for (i = 0; i < k->held_count; i++) {
+    if (draft_has(d, k->held[i]))
+      continue;
+    k->held[i]->refs++;
+    d->pins[d->pin_count++] = k->held[i];
+  }
+  return SB_OK;
+}
+
+void
+snapshot_forget_held(keyed *k)
+{
+  size_t i;
+
+  for (i = 0; i < k->held_count; i++)
+    version_unref_segment(k, k->held[i]);
+  mem_free(k->host, k->held);
+  k->held = NULL;
+  k->held_count = 0;
 }
 
 /* With the lock held. */
@@ -368,7 +435,7 @@ draft_make(keyed *k, const sb_snapshot *s, draft *d)
   keyed_lock(k);
   status = draft_views(k, s, d);
   if (status == SB_OK)
-    status = draft_held(k, d);
+    status = draft_held(k, s, d);
   if (status == SB_OK)
     status = draft_states(k, d);
   if (status == SB_OK)

@@ -273,15 +273,15 @@ op_is_head(const bucket_op *op)
 static int
 fate_by_chance(bucket_op *op)
 {
-  static const int heads[] = { FATE_BEFORE, FATE_AFTER, FATE_LATE,
-                               FATE_NEVER };
+  static const int heads[] = { FATE_BEFORE, FATE_BEFORE, FATE_AFTER,
+                               FATE_LATE, FATE_LATE, FATE_NEVER };
   bucket *b = op->bucket;
 
   if (!b->unkind)
     return FATE_FINE;
   if (op->kind == BUCKET_PUT && b->fail_head != 0 && op_is_head(op) &&
       rng_chance(&b->rng, b->fail_head))
-    return heads[rng_below(&b->rng, 4)];
+    return heads[rng_below(&b->rng, 6)];
   if (rng_chance(&b->rng, b->fail_before))
     return rng_chance(&b->rng, 100) ? FATE_REFUSED : FATE_BEFORE;
   if (rng_chance(&b->rng, b->fail_after))

@@ -20,17 +20,19 @@ job_give_up(job *j, const char *why)
   sim_crash(j->process);
 }
 
-/* A take-over that stalled may go on and succeed after a later one. */
+/* A take-over that stalled may go on and succeed after a later one, even if
+   its process dies before it knows. */
 int
 job_was_replaced(const life *l, uint64_t takeovers, uint64_t generation,
-                 const job *but)
+                 uint64_t since_ns, const job *but)
 {
   const job *j;
 
   if (takeovers != l->takeovers || generation < l->newest_generation)
     return 1;
   for (j = l->all; j != NULL; j = j->next)
-    if (j != but && j->taking && !j->process->dead)
+    if (j != but && j->taking &&
+        (!j->process->dead || j->process->died_ns >= since_ns))
       return 1;
   return 0;
 }
@@ -38,7 +40,7 @@ job_was_replaced(const life *l, uint64_t takeovers, uint64_t generation,
 int
 job_is_old(const job *j)
 {
-  return job_was_replaced(j->l, j->takeovers, j->generation, j);
+  return job_was_replaced(j->l, j->takeovers, j->generation, j->taking_ns, j);
 }
 
 /* Failures that the bucket's or the allocator's trouble explains. A successor
@@ -141,6 +143,7 @@ job_takeover(job *j)
     j->takeovers = ++l->takeovers;
     j->generation = UINT64_MAX;
     j->taking = 1;
+    j->taking_ns = l->s.now_ns;
     status = j->backend->ops->takeover(j->backend, &options, &j->handle,
                                        &err);
     j->taking = 0;

@@ -21,6 +21,7 @@ ledger_new(life *l, job *j, uint64_t id)
   a->id = id;
   a->generation = j->generation;
   a->takeovers = j->takeovers;
+  a->taking_ns = j->taking_ns;
   a->cells = cells_copy(&l->sp, j->m.cells);
   a->states = j->states;
   (void)snprintf(a->blob, sizeof a->blob, "blob of %llu in %llu",
@@ -247,7 +248,8 @@ attempt_is_protected(const life *l, const attempt *a)
   if (a->pins != 0)
     return 1;
   if (a->fate == ATTEMPT_MAYBE)
-    return !job_was_replaced(l, a->takeovers, a->generation, NULL);
+    return !job_was_replaced(l, a->takeovers, a->generation, a->taking_ns,
+                             NULL);
   return a->fate == ATTEMPT_OK && !a->removing &&
          attempt_newer(l, a) < l->retain_floor;
 }

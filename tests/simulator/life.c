@@ -151,7 +151,8 @@ life_phase(life *l)
     l->unrest = 0;
     l->trouble = (uint32_t)b->unkind; /* ends with the next phase */
   }
-  if (!l->trouble || !rng_chance(&l->rng, 100))
+  if (!l->trouble || !rng_chance(&l->rng, b->fail_head == 0 ? 100
+                                          : b->unkind ? 20 : 400))
     return;
   b->unkind = !b->unkind;
   sim_say(&l->s, b->unkind ? "trouble begins" : "trouble ends");
@@ -313,8 +314,8 @@ life_print(const life_counts *did)
   static const char *const names[] = {
     "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
     "readers", "gcs", "compared", "tolerated", "early-flushes",
-    "compactions", "cold-reads", "interrupts", "requests", "faults", "flips", "switches",
-    "virtual-ms"
+    "compactions", "cold-reads", "interrupts", "requests", "faults", "flips",
+    "switches", "virtual-ms"
   };
   const uint64_t *values = (const uint64_t *)(const void *)did;
   size_t i;

@@ -34,6 +34,7 @@ enum {
 typedef struct attempt {
   struct attempt *next;     /* newest first */
   uint64_t id, generation, takeovers; /* of the life when its job took over */
+  uint64_t taking_ns;       /* of its job */
   int fate, removing, pins;
   cell *cells;              /* what it must hold */
   uint32_t states;          /* mask of those known to it */
@@ -176,6 +177,7 @@ struct job {
   sb_backend *backend;
   sb_job *handle;
   uint64_t generation, takeovers, next_id, faults_at_start;
+  uint64_t taking_ns;       /* when its take-over began */
   uint32_t retain;
   uint32_t subtask_count;
   subtask subtasks[LIFE_SUBTASKS_MAX];
@@ -249,7 +251,7 @@ int job_tolerates(job *j, sb_status status, const sb_error *err,
 /* A successor has taken over, or may be about to. */
 int job_is_old(const job *j);
 int job_was_replaced(const life *l, uint64_t takeovers, uint64_t generation,
-                     const job *but);
+                     uint64_t since_ns, const job *but);
 
 /* rounds.c */
 void rounds_step(job *j);

@@ -61,7 +61,8 @@ snap_copy_model(subtask *t, attempt *a)
   for (i = 0; i < sp->cells; i++) {
     uint32_t group = space_group(sp, i);
 
-    if ((mine >> space_place(sp, i).state & 1) && group >= t->group_first && group <= t->group_last)
+    if ((mine >> space_place(sp, i).state & 1) && group >= t->group_first &&
+        group <= t->group_last)
       a->cells[i] = t->job->m.cells[i];
   }
   a->states |= t->states;

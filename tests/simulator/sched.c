@@ -486,6 +486,7 @@ process_reap(sim_process *process)
 
   process->doomed = 0;
   process->dead = 1;
+  process->died_ns = s->now_ns;
   if (process->crashed != NULL)
     process->crashed(process);
   while (process->tasks != NULL)

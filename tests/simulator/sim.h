@@ -72,6 +72,7 @@ struct sim_process {
   char name[32];
   uint64_t number;
   int stalled, doomed, dead;
+  uint64_t died_ns;
   sim_task *tasks;
   sb_event *events;
   struct sim_memory *memory;
