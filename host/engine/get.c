@@ -7,6 +7,8 @@
 
 #include "host/engine/reader.h"
 
+#define GET_KEEP_MAX ((size_t)1 << 20) /* of a buffer, between calls */
+
 int
 keyed_expired(keyed *k, uint64_t expires_ms)
 {
@@ -105,10 +107,27 @@ keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
   return status;
 }
 
+/* A buffer that one large value has blown up goes back. */
+static void
+get_trim(buf *b)
+{
+  size_t max = b->max;
+  const sb_host *host = b->host;
+
+  if (b->cap <= GET_KEEP_MAX)
+    return;
+  buf_dispose(b);
+  buf_init(b, host, max);
+}
+
 static sb_status
 get_enter(keyed *k, const sb_key *key, place *p, sb_error *err)
 {
   sb_status status = keyed_enter(k, err);
+
+  get_trim(&k->scratch);
+  get_trim(&k->lent);
+  get_trim(&k->list);
 
   if (status == SB_OK && k->async != NULL)
     status = async_settle(k, key, err);

@@ -143,15 +143,20 @@ collect_copy(collect *b)
 {
   sb_cursor *c = b->cursor;
   record r, *m;
-  size_t i, bytes = 0;
+  size_t i, bytes = 0, bytes_max = c->keyed->engine->memory_limit / 64;
 
   mem_free(c->keyed->host, c->keys);
   c->keys = mem_alloc(c->keyed->host, b->count * sizeof *c->keys);
   c->key_count = c->key_at = 0;
   buf_clear(&c->key_bytes);
-  for (i = 0; i < b->count; i++)
+  for (i = 0; i < b->count; i++) {
     bytes += (size_t)b->entries[i].cell->key_len + b->entries[i].cell->ns_len +
              b->entries[i].cell->subkey_len;
+    if (bytes > bytes_max && i > 0) {
+      b->count = i + 1; /* the rest comes with the next batch */
+      b->more = 1;
+    }
+  }
   if (c->keys == NULL || buf_extend(&c->key_bytes, bytes) == NULL)
     return SB_NO_MEMORY;
   c->key_bytes.len = 0;

@@ -35,6 +35,47 @@ write_knows_all(keyed *k, const place *p)
          !reader_may_have_key(k, runs, count, p);
 }
 
+#define WRITE_SEEN 2u /* of cell.referenced, while a group is pruned */
+
+static int
+write_see(void *arg, cell *c)
+{
+  int *seen = arg;
+
+  if (!(c->flags & CELL_GROUPED) || c->referenced == WRITE_SEEN)
+    return 0;
+  c->referenced = WRITE_SEEN;
+  *seen = 1;
+  return 0;
+}
+
+static int
+write_unsee(void *arg, cell *c)
+{
+  (void)arg;
+  c->referenced = 1;
+  return 0;
+}
+
+/* Forgets members whose cells have gone, and those listed twice. */
+static void
+write_prune_group(const place *p, group *g)
+{
+  table *t = write_table(p);
+  uint32_t i, kept = 0;
+  int seen;
+
+  for (i = 0; i < g->count; i++) {
+    seen = 0;
+    (void)table_each(t, g->members[i], &p->key, write_see, &seen);
+    if (seen)
+      g->members[kept++] = g->members[i];
+  }
+  g->count = kept;
+  for (i = 0; i < kept; i++)
+    (void)table_each(t, g->members[i], &p->key, write_unsee, NULL);
+}
+
 /* Links a grouped cell into its group. The group must hold every cell that
    memory alone knows, so that a scan of the key finds it. */
 static sb_status
@@ -55,6 +96,8 @@ write_join_group(keyed *k, const place *p, cell *c, int new_member)
     g->complete = (uint8_t)write_knows_all(k, p);
     table_insert(groups, g->id, g);
   }
+  if (new_member && g->count == g->cap && g->live < g->count / 2)
+    write_prune_group(p, g);
   if (new_member)
     status = group_add(k->host, g, p->id, &k->record_bytes);
   if (status == SB_OK) {
