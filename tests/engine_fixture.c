@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -328,8 +329,8 @@ count_rows(sb_keyed *k, uint32_t state, uint32_t flags, const sb_key *only)
 static sb_keyed *watched;
 static double watch_until;
 static pthread_t watcher;
-static volatile int watch_over;
-volatile int watch_fired;
+static atomic_int watch_over;
+atomic_int watch_fired;
 
 static void *
 watch_main(void *arg)

@@ -4,6 +4,7 @@
 #ifndef TESTS_ENGINE_FIXTURE_H
 #define TESTS_ENGINE_FIXTURE_H
 
+#include <stdatomic.h>
 #include <statebackend/statebackend.h>
 
 #include "tap.h"
@@ -14,7 +15,7 @@ extern sb_backend *backend;
 extern sb_job *job;
 extern sb_error err;
 extern uint32_t groups;
-extern volatile int watch_fired;
+extern atomic_int watch_fired;
 
 int check_ok(sb_status status);
 uint64_t next_random(void);
