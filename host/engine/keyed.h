@@ -158,7 +158,7 @@ struct keyed {
     early_flushes, compactions, flushed_raw, compacted_raw;
 };
 
-/* keyed.c */
+/* keyed.c; places are in state.c */
 void keyed_lock(keyed *k);
 void keyed_unlock(keyed *k);
 /* With the lock held: wakes all waiters, tells the owner. */
@@ -355,7 +355,7 @@ sb_status keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
                       cell *found, sb_slice value, uint64_t expires_ms,
                       int exists, sb_error *err);
 
-/* restore.c */
+/* restore.c, state.c */
 sb_status restore_parts(keyed *k, const sb_keyed_options *options,
                         sb_error *err);
 state *keyed_state_find(keyed *k, sb_slice name);
@@ -363,6 +363,9 @@ sb_status keyed_state_add(keyed *k, sb_slice name, sb_slice blob,
                           uint32_t kind, uint32_t flags,
                           uint32_t schema_version, state **out, sb_error *err);
 state *keyed_state_by_id(keyed *k, uint32_t id);
+void keyed_state_free(keyed *k, state *s);
+sb_status keyed_register_state(sb_keyed *base, const sb_state_options *options,
+                               sb_state_info *info, sb_error *err);
 sb_status keyed_open(engine *e, const sb_keyed_options *options,
                      sb_keyed **out, sb_error *err);
 
