@@ -18,6 +18,17 @@ write_table(const place *p)
   return &p->state->tables[p->table];
 }
 
+/* Brings the budget up to what tables and groups have taken or given back
+   since record_bytes was `before`. */
+static void
+write_charge(keyed *k, size_t before)
+{
+  if (k->record_bytes > before)
+    engine_charge(k->engine, k->record_bytes - before);
+  else
+    engine_release(k->engine, before - k->record_bytes);
+}
+
 static int
 write_is_current(const keyed *k, const cell *c)
 {
@@ -107,10 +118,7 @@ write_join_group(keyed *k, const place *p, cell *c, int new_member)
     table_remove(groups, table_slot(groups, g->id, g));
     group_free(k->host, g, &k->record_bytes);
   }
-  if (k->record_bytes > before)
-    engine_charge(k->engine, k->record_bytes - before);
-  else
-    engine_release(k->engine, before - k->record_bytes);
+  write_charge(k, before);
   return status;
 }
 
@@ -195,10 +203,7 @@ write_reserve(keyed *k, const place *p, size_t bytes, sb_slice *value,
   if (table_reserve(k->host, t, &k->record_bytes) != SB_OK)
     return sb_error_set(err, SB_NO_MEMORY,
                         "could not grow the record table: no memory");
-  if (k->record_bytes > before)
-    engine_charge(k->engine, k->record_bytes - before);
-  else
-    engine_release(k->engine, before - k->record_bytes);
+  write_charge(k, before);
   return SB_OK;
 }
 
@@ -433,10 +438,7 @@ write_promote(keyed *k, const place *p, sb_slice value, uint64_t expires_ms)
   before = k->record_bytes;
   if (table_reserve(k->host, t, &k->record_bytes) != SB_OK)
     return NULL;
-  if (k->record_bytes > before)
-    engine_charge(k->engine, k->record_bytes - before);
-  else
-    engine_release(k->engine, before - k->record_bytes);
+  write_charge(k, before);
   c = write_fill((cell *)(void *)(k->clean_open->data + k->clean_open->used),
                  p, value, expires_ms != 0 ? CELL_EXPIRES : 0, expires_ms,
                  value.len);
