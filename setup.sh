@@ -8,8 +8,10 @@ jobs=$(nproc 2>/dev/null || echo 2)
 
 packages_build="gcc make autoconf automake libtool autoconf-archive pkg-config
  perl python3 libsnappy-dev libconfig-dev libyaml-dev libxxhash-dev
- libisal-dev libcunit1-dev"
+ libisal-dev libcunit1-dev libcurl4-openssl-dev libssl-dev libexpat1-dev
+ libjansson-dev"
 packages_bench="librocksdb-dev"
+packages_ceph="radosgw ceph-mon ceph-osd ceph-common"
 
 say()
 {
@@ -69,6 +71,13 @@ package_install()
     >/dev/null 2>&1 && return 0
   "${apt[@]}" update >/dev/null || return 1
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# For the scripts in tests/servers/ that build servers and make certificates.
+need_server_packages()
+{
+  need_packages optional openssl
+  command -v go >/dev/null || need_packages optional python3-pip
 }
 
 # Runs a command with its output in a log, shown only when it fails.

@@ -6,3 +6,7 @@ bench_SOURCES += rocks.c
 else
 bench_SOURCES += norocks.c
 endif
+
+noinst_PROGRAMS += s3bench
+s3bench_SOURCES = s3bench.c s3_sink.c s3_sink.h
+s3bench_LDADD = $(LDADD) $(CURL_LIBS)

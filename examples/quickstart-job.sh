@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# quickstart-job.sh BUILD: the example job on the local plugin, killed three
-# times on its way and started again with another number of subtasks each time,
-# then compared with the independent answer. Leaves nothing behind.
+# quickstart-job.sh BUILD [CONFIG]: the example job, killed three times on its
+# way and started again with another number of subtasks each time, then compared
+# with the independent answer. State is kept where the file CONFIG says, else by
+# the local plugin. Leaves nothing behind on this machine.
 set -u
 build=$(cd "${1:?the build directory}" && pwd) || exit 1
+where=${2-}
 examples=$(cd "$(dirname "$0")" && pwd)
 
 repeat=${QUICKSTART_REPEAT-60}
@@ -78,14 +80,21 @@ gzip -dc "$examples/data/apache_logs.gz" >"$work/log" ||
   die "could not read $examples/data/apache_logs.gz"
 lines=$(($(wc -l <"$work/log") * repeat))
 every=$((lines / 30))
-mkdir "$work/store"
-cat >"$work/config.yaml" <<END
+if [ -n "$where" ]; then
+  sed "s|@name@|${work##*.}|g" "$where" >"$work/config.yaml" ||
+    die "could not read $where"
+else
+  mkdir "$work/store"
+  cat >"$work/config.yaml" <<END
 state.backend: local
 state.backend.local.dir: $work/store
-state.backend.memory.size: 16mb
 END
+fi
+place=$(grep -E '^state.backend(:|.local.dir:|.s3.bucket:)|^aws.endpoint:' \
+  "$work/config.yaml" | sed 's/.*: *//' | paste -sd ' ')
+echo "state.backend.memory.size: 16mb" >>"$work/config.yaml"
 
-say "the job: $lines lines of an access log, state in $work/store,"
+say "the job: $lines lines of an access log, state in: $place,"
 say "16 MiB of memory for state, a checkpoint every $every lines"
 kills=0
 subtasks=2

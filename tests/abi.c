@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include <statebackend/credentials.h>
 #include <statebackend/statebackend.h>
 
 #if defined(__LP64__) && defined(__x86_64__)
@@ -56,7 +57,7 @@ AT(sb_engine_options, part_size, 48);
 AT(sb_engine_options, layout, 56);
 AT(sb_engine_options, reserved, 60);
 
-SIZE(sb_host, 160);
+SIZE(sb_host, 184);
 AT(sb_host, struct_size, 0);
 AT(sb_host, abi_version, 4);
 AT(sb_host, ctx, 8);
@@ -78,6 +79,9 @@ AT(sb_host, config_string, 128);
 AT(sb_host, config_int, 136);
 AT(sb_host, config_double, 144);
 AT(sb_host, engine_open, 152);
+AT(sb_host, metric_slot, 160);
+AT(sb_host, metric_slot_add, 168);
+AT(sb_host, metric_slot_set, 176);
 
 /* plugin.h */
 
@@ -187,6 +191,12 @@ AT(sb_copy_request, name, 48);
 AT(sb_copy_request, flags, 56);
 AT(sb_copy_request, reserved, 60);
 
+SIZE(sb_sweep_request, 56);
+AT(sb_sweep_request, base, 0);
+AT(sb_sweep_request, prefix, 32);
+AT(sb_sweep_request, dead, 40);
+AT(sb_sweep_request, dead_arg, 48);
+
 SIZE(sb_store_info, 32);
 AT(sb_store_info, struct_size, 0);
 AT(sb_store_info, flags, 4);
@@ -194,7 +204,7 @@ AT(sb_store_info, root, 8);
 AT(sb_store_info, object_size_max, 16);
 AT(sb_store_info, part_size, 24);
 
-SIZE(sb_store_ops, 112);
+SIZE(sb_store_ops, 128);
 AT(sb_store_ops, struct_size, 0);
 AT(sb_store_ops, abi_version, 4);
 AT(sb_store_ops, info, 8);
@@ -210,9 +220,22 @@ AT(sb_store_ops, remove, 80);
 AT(sb_store_ops, copy, 88);
 AT(sb_store_ops, cancel, 96);
 AT(sb_store_ops, close, 104);
+AT(sb_store_ops, sweep, 112);
+AT(sb_store_ops, describe, 120);
 
 SIZE(sb_store, 8);
 AT(sb_store, ops, 0);
+
+/* credentials.h */
+SIZE(sb_credentials_reply, 16);
+AT(sb_credentials_reply, struct_size, 0);
+AT(sb_credentials_reply, reserved, 4);
+AT(sb_credentials_reply, set, 8);
+SIZE(sb_credentials_provider, 24);
+AT(sb_credentials_provider, struct_size, 0);
+AT(sb_credentials_provider, abi_version, 4);
+AT(sb_credentials_provider, ctx, 8);
+AT(sb_credentials_provider, fetch, 16);
 
 /* backend.h */
 
@@ -487,7 +510,7 @@ AT(sb_coordinator_options, arg, 56);
 
 /* api.h */
 
-SIZE(sb_api_table, 536);
+SIZE(sb_api_table, 544);
 AT(sb_api_table, struct_size, 0);
 AT(sb_api_table, api_version, 4);
 AT(sb_api_table, status_name, 8);
@@ -556,6 +579,7 @@ AT(sb_api_table, coordinator_status, 504);
 AT(sb_api_table, coordinator_newest, 512);
 AT(sb_api_table, coordinator_gc, 520);
 AT(sb_api_table, coordinator_close, 528);
+AT(sb_api_table, host_metrics_text, 536);
 
 #endif
 
@@ -580,6 +604,7 @@ static const char *const abi_pinned[] = {
   "sb_list_request",
   "sb_remove_request",
   "sb_copy_request",
+  "sb_sweep_request",
   "sb_store_info",
   "sb_store_ops",
   "sb_store",

@@ -277,6 +277,8 @@ object_nested(conformance *c)
   remove_one(c, at(c, "tree/leaf"));
   must_put(c, at(c, "tree"), "now", NULL);
   must_have(c, at(c, "tree"), "now");
+  remove_one(c, at(c, "nested/inner"));
+  remove_one(c, at(c, "tree/leaf"));
 }
 
 /* ---- metadata ----------------------------------------------------------- */

@@ -22,6 +22,7 @@
 
 #define RACE_MAX 64u
 #define RACE_LINE (SB_OBJECT_NAME_MAX + 256)
+#define RACE_BODY (SB_ETAG_MAX + 32u)
 
 typedef struct race_worker {
   pid_t pid;
@@ -30,16 +31,25 @@ typedef struct race_worker {
   char etag[SB_ETAG_MAX + 1];
 } race_worker;
 
+/* What a worker writes. Tags may follow from the bytes alone, so what is
+   written over a version is never that version's bytes again. */
 static void
-race_command(conformance *c, const char *body, char *line, int *status,
-             char *etag)
+race_body(long pid, const char *tag, char body[RACE_BODY])
+{
+  (void)snprintf(body, RACE_BODY, "%ld %s", pid, tag == NULL ? "new" : tag);
+}
+
+static void
+race_command(conformance *c, char *line, int *status, char *etag)
 {
   char *verb = strtok(line, " \n");
   char *name = strtok(NULL, " \n");
   char *tag = strtok(NULL, " \n");
+  char body[RACE_BODY];
   store_meta meta;
   sb_error error;
 
+  race_body((long)getpid(), tag, body);
   memset(&meta, 0, sizeof meta);
   if (verb == NULL || name == NULL)
     *status = SB_INVALID;
@@ -55,14 +65,12 @@ int
 conformance_worker(conformance *c)
 {
   char line[RACE_LINE];
-  char body[32];
 
-  (void)snprintf(body, sizeof body, "%ld", (long)getpid());
   while (fgets(line, sizeof line, stdin) != NULL) {
     char etag[SB_ETAG_MAX + 1];
     int status;
 
-    race_command(c, body, line, &status, etag);
+    race_command(c, line, &status, etag);
     printf("%d %s\n", status, etag);
     if (fflush(stdout) != 0)
       return 1;
@@ -168,11 +176,12 @@ race_round(conformance *c, race_worker *workers, unsigned count,
 }
 
 static void
-race_must_be_by(conformance *c, const char *name, const race_worker *winner)
+race_must_be_by(conformance *c, const char *name, const race_worker *winner,
+                const char *tag)
 {
-  char text[32];
+  char text[RACE_BODY];
 
-  (void)snprintf(text, sizeof text, "%ld", (long)winner->pid);
+  race_body((long)winner->pid, tag, text);
   must_have(c, name, text);
 }
 
@@ -191,7 +200,7 @@ race_create_rounds(conformance *c, race_worker *workers)
     (void)snprintf(command, sizeof command, "create %s\n", name);
     winner = race_round(c, workers, c->processes, command, SB_EXISTS);
     if (winner >= 0)
-      race_must_be_by(c, name, &workers[winner]);
+      race_must_be_by(c, name, &workers[winner], NULL);
     remove_one(c, name);
   }
 }
@@ -213,7 +222,7 @@ race_match_rounds(conformance *c, race_worker *workers)
     if (winner < 0)
       return;
     name = at(c, "race/match");
-    race_must_be_by(c, name, &workers[winner]);
+    race_must_be_by(c, name, &workers[winner], meta.etag);
     strcpy(meta.etag, workers[winner].etag);
   }
 }
@@ -267,7 +276,7 @@ typedef struct race_thread {
   pthread_barrier_t *barrier;
   const char *name;
   const char *etag;         /* NULL: create */
-  char body[32];
+  char body[RACE_BODY];
   store_meta meta;
   sb_status status;
 } race_thread;
@@ -300,7 +309,8 @@ race_thread_round(conformance *c, const char *name, const char *etag,
   for (i = 0; i < COUNT; i++) {
     threads[i] = (race_thread){ .c = c, .barrier = &barrier, .name = name,
                                 .etag = etag };
-    (void)snprintf(threads[i].body, sizeof threads[i].body, "thread %d", i);
+    (void)snprintf(threads[i].body, sizeof threads[i].body, "thread %d over %s", i,
+                   etag == NULL ? "nothing" : etag);
     (void)pthread_create(&ids[i], NULL, race_thread_run, &threads[i]);
   }
   for (i = 0; i < COUNT; i++) {

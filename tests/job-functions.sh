@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by the scripts that kill and stop examples/access_log, after
 # functions.sh. One life of the job is one directory: store/, output/, stats.
+#
+# JOB_CONFIG is a file of configuration that says where state is kept: @life@
+# in it stands for the life's directory and @name@ for a name that no other
+# life has. Without one it is the local plugin.
 
 job_repeat=${JOB_REPEAT-100}
 job_budget=${JOB_BUDGET-16mb}
+job_number=0
 job_subtasks_max=5
 
 # A seed makes the choice of moments repeatable, not the moments.
@@ -33,14 +38,27 @@ job_prepare()
   note "$job_figures"
 }
 
+# job_where: the configuration of the place for state.
+job_where()
+{
+  if [ -n "${JOB_CONFIG-}" ]; then
+    cat "$JOB_CONFIG"
+  else
+    printf '%s\n' 'state.backend: local' 'state.backend.local.dir: @life@/store'
+  fi
+}
+
 # job_new: a fresh life in $life.
 job_new()
 {
   life=$work/life
+  job_number=$((job_number + 1))
   rm -rf "$life"
   mkdir -p "$life/store"
-  printf '%s\n' 'state.backend: local' "state.backend.local.dir: $life/store" \
-    "state.backend.memory.size: $job_budget" >"$life/config.yaml"
+  {
+    job_where | sed "s|@life@|$life|g; s|@name@|life-$$-$job_number|g"
+    printf '%s\n' "state.backend.memory.size: $job_budget"
+  } >"$life/config.yaml"
 }
 
 # job_start SUBTASKS STATS-NAME: in the background, pid in $job_pid.
@@ -79,10 +97,10 @@ job_wait_lines()
   done
 }
 
-# A moment in the input, then up to 0.1 s more.
+# A moment in the input, or in its first part, then up to 0.1 s more.
 job_moment()
 {
-  random $((job_lines - 2 * job_every / 3))
+  random $(((job_lines - 2 * job_every / 3) / ${JOB_MOMENT_PART-1}))
   moment=$((random + 1))
 }
 
@@ -128,10 +146,10 @@ job_check()
 # A short run need not see everything.
 if [ -n "${JOB_QUICK-}" ]; then
   job_counters=
-  job_checkpoints_min=1
+  job_checkpoints_min=${JOB_CHECKPOINTS_MIN-1}
 else
   job_counters="evicted_bytes early_flushes compactions cold_reads"
-  job_checkpoints_min=20
+  job_checkpoints_min=${JOB_CHECKPOINTS_MIN-20}
 fi
 
 # No object is left that nothing needs, once the last clean-up has run.

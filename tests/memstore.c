@@ -130,6 +130,8 @@ typedef struct memstore_write {
 
 #define MEMSTORE_FAULTS 8
 
+#define MEMSTORE_UPLOADS 16
+
 struct memstore {
   sb_store store;
   sb_store_info info;
@@ -141,6 +143,8 @@ struct memstore {
   memstore_hook *hook;
   void *hook_arg;
   uint64_t counts[5];
+  char uploads[MEMSTORE_UPLOADS][256];
+  size_t upload_count;
 };
 
 /* The index of the first object whose name is not before `name`. */
@@ -590,6 +594,50 @@ memstore_put_end(sb_store *store, sb_stream *stream, const sb_request *request,
   return sb_error_set(err, SB_UNSUPPORTED, "memory store has no streams");
 }
 
+/* ---- unfinished uploads -------------------------------------------------- */
+
+void
+memstore_begin_upload(memstore *m, const char *name)
+{
+  if (m->upload_count < MEMSTORE_UPLOADS)
+    (void)snprintf(m->uploads[m->upload_count++], sizeof m->uploads[0], "%s",
+                   name);
+}
+
+size_t
+memstore_uploads(const memstore *m, const char *part)
+{
+  size_t i, count = 0;
+
+  for (i = 0; i < m->upload_count; i++)
+    count += strstr(m->uploads[i], part) != NULL;
+  return count;
+}
+
+static sb_status
+memstore_sweep(sb_store *store, const sb_sweep_request *request, uint64_t *op,
+               sb_error *err)
+{
+  memstore *m = (memstore *)store;
+  sb_store_result result = { .struct_size = sizeof result };
+  size_t i = 0;
+
+  (void)op;
+  (void)err;
+  while (i < m->upload_count) {
+    if (strncmp(m->uploads[i], request->prefix, strlen(request->prefix)) == 0
+        && request->dead(request->dead_arg, m->uploads[i])) {
+      memmove(m->uploads[i], m->uploads[--m->upload_count],
+              sizeof m->uploads[i]);
+      result.size++;
+    } else {
+      i++;
+    }
+  }
+  request->base.done(request->base.arg, &result);
+  return SB_OK;
+}
+
 static void
 memstore_close(sb_store *store)
 {
@@ -610,6 +658,7 @@ static const sb_store_ops memstore_ops = {
   .list = memstore_list,
   .remove = memstore_remove_op,
   .close = memstore_close,
+  .sweep = memstore_sweep,
 };
 
 memstore *

@@ -64,4 +64,9 @@ void memstore_put(memstore *m, const char *name, const void *data,
 void memstore_remove(memstore *m, const char *name);
 uint8_t *memstore_data(memstore *m, const char *name, size_t *len);
 
+/* An upload that was begun and never ended; how many there are of the names
+   with `part` in them. */
+void memstore_begin_upload(memstore *m, const char *name);
+size_t memstore_uploads(const memstore *m, const char *part);
+
 #endif

@@ -389,6 +389,28 @@ test_memory(void)
   fixture_remove(&f);
 }
 
+static int
+filters_is_dead(void *arg, const char *name)
+{
+  (void)arg;
+  (void)name;
+  return 1;
+}
+
+/* What the lower store has not, a filter does not claim to have. */
+static void
+test_optional(void)
+{
+  fixture f;
+
+  filters_setup(&f, "stats,fault", NULL);
+  CU_ASSERT_FALSE(SB_STORE_HAS(f.store, sweep));
+  CU_ASSERT_FALSE(SB_STORE_HAS(f.store, describe));
+  CU_ASSERT_EQUAL(store_sweep(&f.host, f.store, "", filters_is_dead, NULL,
+                              NULL, NULL), SB_UNSUPPORTED);
+  fixture_remove(&f);
+}
+
 static const tap_case filters_cases[] = {
   { "fault_nth", test_fault_nth },
   { "fault_persistent", test_fault_persistent },
@@ -404,6 +426,7 @@ static const tap_case filters_cases[] = {
   { "bandwidth", test_bandwidth },
   { "stats_and_trace", test_stats_and_trace },
   { "memory", test_memory },
+  { "optional", test_optional },
 };
 
 static const tap_suite filters_suites[] = {

@@ -483,6 +483,47 @@ test_damage(void)
   fixture_dispose(&f);
 }
 
+/* ---- uploads ------------------------------------------------------------ */
+
+static void
+upload_begin(fixture *f, uint64_t generation)
+{
+  const char *segment = fixture_segment(f, generation);
+
+  memstore_begin_upload(f->store, segment);
+}
+
+/* What a predecessor left half uploaded goes away with the take-over and with
+   a collection; one's own, a successor's and what is no name of ours stay. */
+static void
+uploads(fixture *f)
+{
+  sb_gc_report report = { .struct_size = sizeof report };
+  sb_job *first = fixture_takeover(f, 2), *second;
+
+  memstore_begin_upload(f->store, "elsewhere");
+  upload_begin(f, 1);
+  job_close(first);
+  CU_ASSERT(memstore_uploads(f->store, "") == 2);
+  second = fixture_takeover(f, 2);
+  CU_ASSERT(memstore_uploads(f->store, "") == 1);
+  CU_ASSERT(memstore_uploads(f->store, "elsewhere") == 1);
+  upload_begin(f, 1);
+  upload_begin(f, 2);
+  upload_begin(f, 3);
+  CU_ASSERT(job_gc(second, SB_GC_DRY_RUN, &report, NULL) == SB_OK);
+  CU_ASSERT(memstore_uploads(f->store, "") == 4);
+  CU_ASSERT(job_gc(second, 0, &report, NULL) == SB_OK);
+  CU_ASSERT(memstore_uploads(f->store, "") == 3);
+  job_close(second);
+}
+
+static void
+test_uploads(void)
+{
+  both(uploads);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -502,6 +543,7 @@ main(int argc, char **argv)
     { "takeover_unknown", test_takeover_unknown },
     { "definite_failures", test_definite_failures },
     { "damage", test_damage },
+    { "uploads", test_uploads },
   };
   static const tap_suite suites[] = { { "job", cases, TAP_COUNT(cases) } };
 

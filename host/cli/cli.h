@@ -45,6 +45,8 @@ typedef enum cli_option_id {
   OPTION_ORPHANS,
   OPTION_KEYS,
   OPTION_VALUE_SIZE,
+  OPTION_TABLE,
+  OPTION_METRICS,
   OPTION_COUNT
 } cli_option_id;
 
@@ -117,6 +119,10 @@ cli_has(const cli *c, cli_option_id id)
   return c->values[id] != NULL;
 }
 
+/* 1 if a command that can print a table is to: asked to, or on a terminal and
+   not asked for anything else. */
+int cli_wants_table(const cli *c);
+
 /* A whole number of an option or argument; CLI_OK or CLI_USAGE. */
 int cli_number(const char *what, const char *text, uint64_t max,
                uint64_t *out);
@@ -141,5 +147,9 @@ int get_run(cli *c);
 int objects_run(cli *c);
 int gc_run(cli *c);
 int bench_run(cli *c);
+int metrics_run(cli *c);
+
+/* metrics.c: prints what the process has counted, on standard error. */
+void metrics_report(cli *c);
 
 #endif

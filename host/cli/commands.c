@@ -51,12 +51,18 @@ const cli_option cli_options[OPTION_COUNT] = {
   [OPTION_KEYS] = { "keys", "N", NULL, "Number of keys (100000)." },
   [OPTION_VALUE_SIZE] = { "value-size", "BYTES", NULL,
                           "Bytes of a value (100)." },
+  [OPTION_TABLE] = { "table", NULL, NULL,
+                     "Print a table; so it is on a terminal." },
+  [OPTION_METRICS] = { "metrics", NULL, NULL,
+                       "Print at the end, on standard error, what the command "
+                       "counted: requests, bytes, times, money." },
 };
 
 #define BIT(id) ((uint64_t)1 << (id))
 #define COMMON (BIT(OPTION_CONFIG) | BIT(OPTION_SET) | BIT(OPTION_JSON) | \
                 BIT(OPTION_VERBOSE))
-#define OF_JOB (COMMON | BIT(OPTION_JOB))
+#define OF_STORE (COMMON | BIT(OPTION_METRICS))
+#define OF_JOB (OF_STORE | BIT(OPTION_JOB))
 #define OF_ROWS (OF_JOB | BIT(OPTION_CHECKPOINT) | BIT(OPTION_OPERATOR) | \
                  BIT(OPTION_STATE) | BIT(OPTION_KEY) | BIT(OPTION_NS) | \
                  BIT(OPTION_SUBKEY) | BIT(OPTION_KEY_GROUP) | \
@@ -71,7 +77,10 @@ const cli_command cli_commands[] = {
     "Check the settings and print the effective ones and their sources.",
     COMMON | BIT(OPTION_QUIET), config_run },
   { "probe", "", "Try whether the location is usable and what it honours.",
-    COMMON, probe_run },
+    OF_STORE | BIT(OPTION_TABLE), probe_run },
+  { "metrics", "[FILE]",
+    "Print what a running job counts, from FILE or from where its settings "
+    "put it.", COMMON | BIT(OPTION_TABLE), metrics_run },
   { "checkpoints list", "", "List the retained checkpoints, newest first.",
     OF_JOB, checkpoints_list_run },
   { "checkpoints show", "[ID]",
@@ -94,7 +103,7 @@ const cli_command cli_commands[] = {
     OF_JOB | BIT(OPTION_YES) | BIT(OPTION_TAKE_OVER) | BIT(OPTION_PINS),
     gc_run },
   { "bench", "", "Measure the configured backend with a scratch job.",
-    COMMON | BIT(OPTION_KEYS) | BIT(OPTION_VALUE_SIZE), bench_run },
+    OF_STORE | BIT(OPTION_KEYS) | BIT(OPTION_VALUE_SIZE), bench_run },
 };
 const size_t cli_command_count = sizeof cli_commands / sizeof cli_commands[0];
 

@@ -3,20 +3,26 @@ sb_cli_files = \
 	cli/cli.h \
 	cli/commands.c \
 	cli/configure.c \
+	cli/grid.c \
+	cli/grid.h \
 	cli/help.c \
 	cli/inside.c \
 	cli/inside.h \
 	cli/measure.c \
+	cli/metrics.c \
 	cli/objects.c \
 	cli/plugins.c \
 	cli/print.c \
 	cli/print.h \
+	cli/probe.c \
 	cli/progress.c \
 	cli/progress.h \
 	cli/read.c \
 	cli/rows.c \
 	cli/rows.h \
 	cli/rows_select.c \
+	cli/sample.c \
+	cli/sample.h \
 	cli/sbctl.c \
 	cli/verify.c \
 	cli/verify.h \

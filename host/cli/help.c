@@ -196,7 +196,7 @@ help_completion(FILE *to)
         "    COMPREPLY=($(compgen -W \"$(sbctl plugins 2>/dev/null |\n"
         "      sed -n 's/^plugin name=\\([^ ]*\\).*/\\1/p')\" --"
         " \"$current\"))\n"
-        "  elif [ \"$first\" = config ]; then\n"
+        "  elif [ \"$first\" = config ] || [ \"$first\" = metrics ]; then\n"
         "    COMPREPLY=($(compgen -f -- \"$current\"))\n"
         "  fi\n"
         "}\n"

@@ -219,6 +219,25 @@ print_double(printer *out, const char *key, double value)
 }
 
 void
+print_precise(printer *out, const char *key, double value)
+{
+  print_key(out, key);
+  fprintf(out->to, "%.6g", value);
+  print_after(out);
+}
+
+void
+print_exact(printer *out, const char *key, const char *number)
+{
+  print_key(out, key);
+  if (out->json && strspn(number, "-.0123456789e") != strlen(number))
+    print_json_string(out->to, sb_slice_of(number, strlen(number)));
+  else
+    fputs(number, out->to);
+  print_after(out);
+}
+
+void
 print_digits(printer *out, const char *key, sb_slice value)
 {
   char name[64];

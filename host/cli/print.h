@@ -31,6 +31,10 @@ void print_text(printer *out, const char *key, const char *value);
 void print_number(printer *out, const char *key, uint64_t value);
 void print_flag(printer *out, const char *key, int value);
 void print_double(printer *out, const char *key, double value);
+/* Six significant digits. */
+void print_precise(printer *out, const char *key, double value);
+/* A number as it is written, "0.25". */
+void print_exact(printer *out, const char *key, const char *number);
 /* Bytes: as text if they are UTF-8, else `key`_hex and hex digits. */
 void print_bytes(printer *out, const char *key, sb_slice value);
 /* Always `key`_hex. */

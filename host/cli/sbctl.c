@@ -11,8 +11,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/cli/inside.h"
+#include "host/config/options.h"
 
 static volatile sig_atomic_t cli_signalled;
 
@@ -169,11 +171,34 @@ cli_configure(cli *c, int check)
 }
 
 int
+cli_wants_table(const cli *c)
+{
+  return cli_has(c, OPTION_TABLE) ||
+         (!cli_has(c, OPTION_JSON) && isatty(STDOUT_FILENO));
+}
+
+/* The file and the port of the configuration are a job's, not ours. */
+static int
+cli_export_nothing(cli *c)
+{
+  sb_error err;
+
+  if (sb_config_set(c->config, OPTION_METRICS_FILE, "", "sbctl", &err) !=
+        SB_OK ||
+      sb_config_set(c->config, OPTION_METRICS_LISTEN, "", "sbctl", &err) !=
+        SB_OK)
+    return cli_fail(&err);
+  return CLI_OK;
+}
+
+int
 cli_open_backend(cli *c)
 {
   sb_error err;
   int code = cli_configure(c, 0);
 
+  if (code == CLI_OK)
+    code = cli_export_nothing(c);
   if (code != CLI_OK)
     return code;
   if (sb_backend_open(c->config, inside_host(), &c->backend, &err) != SB_OK)
@@ -357,6 +382,8 @@ cli_run(cli *c)
   code = c->command->run(c);
   if (c->backend != NULL)
     sb_backend_close(c->backend);
+  if (cli_has(c, OPTION_METRICS))
+    metrics_report(c);
   inside_forget();
   sb_config_free(c->config);
   if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {

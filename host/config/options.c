@@ -36,6 +36,14 @@ static const sb_option option_host[] = {
     "Sorted runs over a key group that start a compaction of it." },
   { "state.backend.compaction.enabled", SB_TYPE_BOOL, 0, "true", 0, 0, NULL,
     "Whether segments are compacted in the background." },
+  { OPTION_METRICS_FILE, SB_TYPE_STRING, 0, NULL, 0, 0, NULL,
+    "File that metrics are written to as Prometheus text, from time to time "
+    "and at close." },
+  { OPTION_METRICS_LISTEN, SB_TYPE_STRING, 0, NULL, 0, 0, NULL,
+    "Loopback address, such as 127.0.0.1:9101, that serves the same text as "
+    "/metrics." },
+  { OPTION_METRICS_INTERVAL, SB_TYPE_DURATION, 0, "10s", 100, 86400000, NULL,
+    "How often the metrics' file is rewritten." },
   { OPTION_PLUGIN_PATH, SB_TYPE_LIST, 0, NULL, 0, 0, NULL,
     "Directories searched for plugins, after SB_PLUGIN_PATH." },
 };

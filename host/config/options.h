@@ -14,6 +14,9 @@
 #define OPTION_BACKEND_TYPE "state.backend.type"
 #define OPTION_FILTERS "state.backend.filters"
 #define OPTION_PLUGIN_PATH "state.backend.plugin.path"
+#define OPTION_METRICS_FILE "state.backend.metrics.file"
+#define OPTION_METRICS_LISTEN "state.backend.metrics.listen"
+#define OPTION_METRICS_INTERVAL "state.backend.metrics.interval"
 
 /* A checked value. `text` is the canonical form: trimmed, enums as their table
    spells them, lists joined by ','. */

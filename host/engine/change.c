@@ -394,6 +394,13 @@ change_names_size(const names *n)
   return size;
 }
 
+static uint64_t
+change_through(const sb_job *job, uint64_t otherwise)
+{
+  return job->follower == NULL ? otherwise
+                               : job->follower->through(job->follower->arg);
+}
+
 /* ---- the two kinds ------------------------------------------------------ */
 
 static sb_status
@@ -404,7 +411,8 @@ change_commit_fill(sb_job *job, const sb_commit_options *options,
   metadata m = {
     .id = c->ref.id, .generation = c->ref.generation,
     .created_ms = c->ref.created_ms, .parts = (sb_part *)options->parts,
-    .part_count = (size_t)options->part_count, .blob = options->blob
+    .part_count = (size_t)options->part_count, .blob = options->blob,
+    .entries_through = change_through(job, 0)
   };
   sb_status st = SB_OK;
   size_t i;
@@ -489,6 +497,7 @@ change_remove_fill(sb_job *job, const metadata *m, job_change *change,
     if (job->view.retained[i]->ref.id != change->removes)
       change_keep(change, job->view.retained[i]);
   copy.retained_count = copy.pending_count = 0;
+  copy.entries_through = change_through(job, m->entries_through);
   if (st == SB_OK)
     st = change_decide(job, change, &dropped, err);
   if (st == SB_OK)

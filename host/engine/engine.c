@@ -2,6 +2,7 @@
 /* The engine's backend table, settings and memory budget; see engine.h. */
 #include "config.h"
 
+#include "host/engine/entries.h"
 #include "host/engine/job.h"
 #include "host/engine/keyed.h"
 #include "host/store/store.h"
@@ -130,7 +131,13 @@ engine_takeover(sb_backend *base, const sb_takeover_options *options,
     return sb_error_set(err, SB_NO_MEMORY,
                         "could not take the job over: no memory");
   status = job_takeover(&env, options, out, err);
+  if (status == SB_OK && e->entries) {
+    status = entries_follow(e, *out, err);
+    if (status != SB_OK)
+      job_close(*out);
+  }
   if (status != SB_OK) {
+    *out = NULL;
     mem_free(e->host, kept);
     return status;
   }
@@ -270,9 +277,9 @@ engine_check(const sb_host *host, const sb_engine_options *options,
 {
   const char *dir = host->config_string(config, CACHE_DIR);
 
-  if (options->layout != 0)
-    return sb_error_set(err, SB_UNSUPPORTED, "layout \"entries\" is not "
-                        "supported by this version: use \"segments\"");
+  if (options->layout > 1)
+    return sb_error_set(err, SB_UNSUPPORTED, "layout %u is not known",
+                        options->layout);
   if (dir != NULL && dir[0] != '\0')
     return sb_error_set(err, SB_UNSUPPORTED, "the local disk tier (" CACHE_DIR
                         ") is not supported by this version: leave it out");
@@ -298,6 +305,7 @@ engine_open(const sb_host *host, sb_store *store,
   e->host = host;
   e->store = store;
   e->compression = options->compression;
+  e->entries = options->layout == 1;
   e->next_segment = 1;
   pthread_mutex_init(&e->lock, NULL);
   engine_settings(e, config);

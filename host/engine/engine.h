@@ -27,6 +27,7 @@ struct engine {
   sb_store *store;
   paths paths;
   uint32_t compression;
+  int entries;              /* the layout has entries */
   uint32_t block_size;
   uint64_t segment_size;
   uint32_t compaction_runs; /* 0: compaction is off */

@@ -7,4 +7,13 @@ sb_engine_files = \
 	engine/reader.c engine/reader.h engine/merge.c \
 	engine/restore.c engine/snapshot.c engine/view.c engine/compact.c \
 	engine/scan.c engine/scan.h engine/scan_write.c engine/async.c \
-	engine/async.h engine/async_fetch.c
+	engine/async.h engine/async_fetch.c \
+	engine/entries.c engine/entries.h \
+	engine/entries_load.c \
+	engine/entries_name.c engine/entries_name.h \
+	engine/entries_put.c engine/entries_put.h \
+	engine/entries_read.c engine/entries_read.h \
+	engine/entries_whole.c engine/entries_pass.h \
+	engine/entries_walk.c
+# Names of long keys are hashed with SHA-256.
+libsbcore_la_LIBADD = -lcrypto

@@ -120,6 +120,36 @@ gc_sweep(sb_job *job)
   names_dispose(&keep);
 }
 
+/* ---- uploads ------------------------------------------------------------ */
+
+/* A live job's own uploads have its generation. */
+static int
+gc_upload_is_dead(void *arg, const char *name)
+{
+  const sb_job *job = arg;
+  path_info info = paths_parse(job->env.paths, job->path, name);
+
+  return (info.kind == PATH_SEGMENT || info.kind == PATH_MANIFEST ||
+          info.kind == PATH_METADATA) && info.generation < job->generation;
+}
+
+void
+gc_sweep_uploads(sb_job *job)
+{
+  const job_env *env = &job->env;
+  char prefix[PATH_SIZE];
+
+  if (job->generation <= 1 || job->fenced ||
+      !SB_STORE_HAS(env->store, sweep))
+    return;
+  if (paths_segments_prefix(env->paths, job->path, prefix, NULL) == SB_OK)
+    (void)store_sweep(env->host, env->store, prefix, gc_upload_is_dead, job,
+                      NULL, NULL);
+  if (paths_checkpoints_prefix(env->paths, job->path, prefix, NULL) == SB_OK)
+    (void)store_sweep(env->host, env->store, prefix, gc_upload_is_dead, job,
+                      NULL, NULL);
+}
+
 /* ---- collecting --------------------------------------------------------- */
 
 typedef struct gc_walk {
@@ -294,6 +324,7 @@ gc_prepare(sb_job *job, uint32_t flags, sb_gc_report *report, sb_error *err)
     gc_sweep(job);
     report->removed += pending - job->view.pending.count;
     head_trim(&job->env, job->path, job->head.number);
+    gc_sweep_uploads(job);
   }
   job_leave(job);
   return st;

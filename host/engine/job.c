@@ -374,6 +374,9 @@ job_commit(sb_job *job, const sb_commit_options *options, sb_error *err)
   if (st != SB_OK)
     return st;
   st = job_commit_turn(job, options, err);
+  if (st == SB_OK && job->follower != NULL &&
+      options->id == job->head.head.checkpoint_id)
+    job->follower->committed(job->follower->arg, options);
   if (st == SB_OK)
     gc_sweep(job);
   job_leave(job);
@@ -606,10 +609,12 @@ job_takeover(const job_env *env, const sb_takeover_options *options,
   job->generation = job->head.head.generation;
   if (st == SB_OK)
     st = job_load(job, err);
-  if (st == SB_OK)
+  if (st == SB_OK) {
+    gc_sweep_uploads(job);
     *out = job;
-  else
+  } else {
     job_close(job);
+  }
   return st;
 }
 
@@ -646,6 +651,8 @@ job_close(sb_job *job)
   if (job == NULL)
     return;
   host = job->env.host;
+  if (job->follower != NULL)
+    job->follower->close(job->follower->arg);
   while (job->changes != NULL) {
     c = job->changes;
     job->changes = c->next;

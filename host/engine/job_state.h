@@ -2,7 +2,7 @@
 /*
  * What a job handle knows: the HEAD it last saw as its own, what that HEAD
  * retains, and the changes of it whose outcome is not known. Shared by job.c,
- * change.c and gc.c, and by nobody else.
+ * change.c, gc.c, and the entries, which follow the job.
  *
  * Everything but `lock`, `busy` and `waiters` belongs to the holder of the
  * turn (job_enter), who may wait for the store while holding it.
@@ -47,6 +47,17 @@ typedef struct job_change {
   names waiting;         /* candidates that it could not decide about */
 } job_change;
 
+/* Somebody who keeps something of his own in step with the checkpoints. Called
+   in the job's turn. */
+typedef struct job_follower {
+  /* The newest checkpoint that it has followed whole, 0 none. */
+  uint64_t (*through)(void *arg);
+  /* HEAD has this checkpoint; nothing was deleted since. */
+  void (*committed)(void *arg, const sb_commit_options *options);
+  void (*close)(void *arg);
+  void *arg;
+} job_follower;
+
 typedef struct job_waiter {
   struct job_waiter *next;
   sb_event *event;
@@ -73,6 +84,7 @@ struct sb_job {
   names garbage;         /* _metadata of dead attempts */
   job_change *changes;
   metadata *newest;      /* as the take-over read it; NULL later */
+  const job_follower *follower; /* or NULL */
   job_decision decided[JOB_DECIDED];
   uint32_t decided_count;
 
@@ -128,5 +140,8 @@ sb_status change_metadata_names(const job_env *env, const metadata *m,
 
 /* gc.c: deletes what is pending, as far as pins and the store allow. */
 void gc_sweep(sb_job *job);
+/* Gives up uploads that older generations left unfinished, as far as the store
+   allows. What they would have made, nobody could commit. */
+void gc_sweep_uploads(sb_job *job);
 
 #endif

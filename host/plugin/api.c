@@ -73,6 +73,7 @@ static const sb_api_table api_table = {
   .coordinator_newest = sb_coordinator_newest,
   .coordinator_gc = sb_coordinator_gc,
   .coordinator_close = sb_coordinator_close,
+  .host_metrics_text = sb_host_metrics_text,
 };
 
 const sb_api_table *

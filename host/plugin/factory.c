@@ -12,6 +12,7 @@
 #include "host/base/mem.h"
 #include "host/config/settings.h"
 #include "host/engine/engine.h"
+#include "host/plugin/exporter.h"
 #include "host/plugin/factory.h"
 
 typedef struct factory_waiter {
@@ -24,6 +25,7 @@ typedef struct factory_entry {
   const sb_host *host;
   sb_config *config;        /* the backend's own copy, checked */
   sb_backend *backend;      /* NULL while it is being opened */
+  exporter *exporter;       /* NULL: its metrics go nowhere */
   size_t references;        /* 0 while it is being opened or closed */
   factory_waiter *waiters;
 } factory_entry;
@@ -225,8 +227,12 @@ factory_open_plugin(factory_entry *entry, sb_backend **out, sb_error *err)
 static sb_status
 factory_open(factory_entry *entry, sb_backend **out, sb_error *err)
 {
-  sb_status status = factory_open_plugin(entry, out, err);
+  sb_status status = exporter_open(entry->config, &entry->exporter, err);
 
+  if (status == SB_OK)
+    status = factory_open_plugin(entry, out, err);
+  if (status != SB_OK)
+    exporter_close(entry->exporter);
   (void)pthread_mutex_lock(&factory_lock);
   if (status == SB_OK) {
     entry->backend = *out;
@@ -294,6 +300,7 @@ sb_backend_close(sb_backend *backend)
   if (!last)
     return;
   backend->ops->close(backend);
+  exporter_close(entry->exporter);
   (void)pthread_mutex_lock(&factory_lock);
   factory_unlink(entry);
   factory_wake(entry);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The default host: real clocks, real randomness, the pool, the executor's
- * threads; counters, the log's outlet and the objects callers registered.
+ * threads, the metrics; the log's outlet and the objects callers registered.
  */
 #include "config.h"
 
@@ -19,14 +19,8 @@
 #include "host/config/settings.h"
 #include "host/plugin/executor.h"
 #include "host/plugin/factory.h"
+#include "host/plugin/metrics.h"
 #include "host/plugin/pool.h"
-
-#define HOST_METRICS_MAX 2048u /* a power of 2; more names are not counted */
-
-typedef struct host_metric {
-  _Atomic int64_t value;
-  char name[];
-} host_metric;
 
 typedef struct host_object {
   struct host_object *next;
@@ -34,14 +28,11 @@ typedef struct host_object {
   char name[];
 } host_object;
 
-/* Slots of metrics are filled once, under the lock, and read without it. */
 static struct host_state {
-  pthread_mutex_t lock; /* guards all but reading metrics */
+  pthread_mutex_t lock; /* guards the rest */
   sb_log_fn *log;
   void *log_arg;
   host_object *objects;
-  _Atomic(host_metric *) metrics[HOST_METRICS_MAX];
-  size_t metric_count;
 } host_state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- log ---------------------------------------------------------------- */
@@ -123,87 +114,6 @@ host_random(const sb_host *host)
     n = getrandom(&v, sizeof v, 0);
   while (n < 0 && errno == EINTR);
   return n == (ssize_t)sizeof v ? v : host_random_fallback();
-}
-
-/* ---- metrics ------------------------------------------------------------ */
-
-static size_t
-host_metric_slot(const char *name)
-{
-  uint64_t hash = 0xCBF29CE484222325ull;
-
-  for (; *name != '\0'; name++)
-    hash = (hash ^ (unsigned char)*name) * 0x100000001B3ull;
-  return (size_t)(hash ^ hash >> 32) & (HOST_METRICS_MAX - 1);
-}
-
-/* The counter, or NULL and the free slot where it would go. */
-static host_metric *
-host_metric_find(const char *name, size_t *slot)
-{
-  size_t i = host_metric_slot(name);
-
-  for (;; i = (i + 1) & (HOST_METRICS_MAX - 1)) {
-    host_metric *metric = atomic_load_explicit(&host_state.metrics[i],
-                                               memory_order_acquire);
-
-    if (metric == NULL || strcmp(metric->name, name) == 0) {
-      *slot = i;
-      return metric;
-    }
-  }
-}
-
-/* With the lock held. A slot always stays free, so that searches end. */
-static host_metric *
-host_metric_make(const sb_host *host, const char *name)
-{
-  size_t len = strlen(name) + 1;
-  size_t slot;
-  host_metric *metric = host_metric_find(name, &slot);
-
-  if (metric != NULL || host_state.metric_count == HOST_METRICS_MAX / 4 * 3)
-    return metric;
-  metric = mem_zalloc(host, sizeof *metric + len);
-  if (metric == NULL)
-    return NULL;
-  memcpy(metric->name, name, len);
-  host_state.metric_count++;
-  atomic_store_explicit(&host_state.metrics[slot], metric,
-                        memory_order_release);
-  return metric;
-}
-
-static void
-host_metric_add(const sb_host *host, const char *name, int64_t delta)
-{
-  size_t slot;
-  host_metric *metric = host_metric_find(name, &slot);
-
-  if (metric == NULL) {
-    (void)pthread_mutex_lock(&host_state.lock);
-    metric = host_metric_make(host, name);
-    (void)pthread_mutex_unlock(&host_state.lock);
-  }
-  if (metric != NULL)
-    (void)atomic_fetch_add_explicit(&metric->value, delta,
-                                    memory_order_relaxed);
-}
-
-void
-sb_host_metrics(void (*fn)(void *arg, const char *name, int64_t value),
-                void *arg)
-{
-  size_t i;
-
-  for (i = 0; fn != NULL && i < HOST_METRICS_MAX; i++) {
-    host_metric *metric = atomic_load_explicit(&host_state.metrics[i],
-                                               memory_order_acquire);
-
-    if (metric != NULL)
-      fn(arg, metric->name,
-         atomic_load_explicit(&metric->value, memory_order_relaxed));
-  }
 }
 
 /* ---- registered objects ------------------------------------------------- */
@@ -291,12 +201,15 @@ static const sb_host host_default = {
   .event_free = event_free,
   .event_set = event_set,
   .event_wait = event_wait,
-  .metric_add = host_metric_add,
+  .metric_add = metrics_add,
   .lookup = host_lookup,
   .config_string = settings_string,
   .config_int = settings_int,
   .config_double = settings_double,
   .engine_open = factory_engine_open,
+  .metric_slot = metrics_slot,
+  .metric_slot_add = metrics_slot_add,
+  .metric_slot_set = metrics_slot_set,
 };
 
 const sb_host *

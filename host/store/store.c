@@ -351,6 +351,26 @@ store_put(const sb_host *host, sb_store *s, const char *name, const void *data,
   return status;
 }
 
+sb_status
+store_put_async(const sb_host *host, sb_store *s,
+                const sb_put_request *request, sb_error *err)
+{
+  sb_status status = store_put_check(request, err);
+
+  (void)host;
+  return status == SB_OK ? s->ops->put(s, request, NULL, err) : status;
+}
+
+sb_status
+store_head_async(const sb_host *host, sb_store *s,
+                 const sb_name_request *request, sb_error *err)
+{
+  sb_status status = store_name_check(request->name, err);
+
+  (void)host;
+  return status == SB_OK ? s->ops->head(s, request, NULL, err) : status;
+}
+
 /* What head must keep of the metadata. */
 typedef struct store_keep {
   const sb_host *host;
@@ -497,6 +517,34 @@ store_copy(const sb_host *host, sb_store *s, const char *source_root,
   status = store_wait_end(&wait, status, "copy to object", name, err);
   if (status == SB_OK && out != NULL)
     *out = wait.meta;
+  store_wait_dispose(&wait);
+  return status;
+}
+
+sb_status
+store_sweep(const sb_host *host, sb_store *s, const char *prefix,
+            sb_sweep_fn *dead, void *arg, uint64_t *count, sb_error *err)
+{
+  sb_sweep_request request = { .prefix = prefix, .dead = dead,
+                               .dead_arg = arg };
+  store_wait wait;
+  sb_status status;
+
+  if (count != NULL)
+    *count = 0;
+  if (!STORE_HAS(s, sweep))
+    return sb_error_set(err, SB_UNSUPPORTED,
+                        "could not sweep uploads under \"%.300s\": the store "
+                        "has none", prefix);
+  status = store_wait_init(&wait, host, err);
+  if (status != SB_OK)
+    return status;
+  store_wait_prepare(&wait, &request.base, sizeof request,
+                     SB_PRIORITY_BACKGROUND);
+  status = s->ops->sweep(s, &request, NULL, &wait.error);
+  status = store_wait_end(&wait, status, "sweep uploads under", prefix, err);
+  if (status == SB_OK && count != NULL)
+    *count = wait.meta.size;
   store_wait_dispose(&wait);
   return status;
 }

@@ -70,6 +70,13 @@ sb_status store_copy(const sb_host *host, sb_store *s,
                      const char *name, uint32_t flags, store_meta *out,
                      sb_error *err);
 
+/* Gives up the unfinished uploads under `prefix` for whose names `dead` says 1;
+   `count` (may be NULL) gets how many. SB_UNSUPPORTED where the store keeps
+   none. */
+sb_status store_sweep(const sb_host *host, sb_store *s, const char *prefix,
+                      sb_sweep_fn *dead, void *arg, uint64_t *count,
+                      sb_error *err);
+
 /* Calls fn for each object whose name begins with `prefix` and comes after
    `start_after` (NULL: all), in byte order. A result other than SB_OK stops
    the listing and is returned. fn may call the store; the entry is borrowed
@@ -96,6 +103,12 @@ void store_writer_abort(store_writer *w); /* NULL: nothing */
 sb_status store_get_async(const sb_host *host, sb_store *s,
                           const sb_get_request *request, uint64_t *op,
                           sb_error *err);
+
+/* The same for who has many writes and looks under way. */
+sb_status store_put_async(const sb_host *host, sb_store *s,
+                          const sb_put_request *request, sb_error *err);
+sb_status store_head_async(const sb_host *host, sb_store *s,
+                           const sb_name_request *request, sb_error *err);
 
 /* Tries what the store can do with a few small objects under `prefix` ("" or a
    path without outer slashes), and removes them. SB_OK if it could find out,

@@ -137,6 +137,9 @@ struct sb_api_table {
   sb_status (*coordinator_gc)(sb_coordinator *c, uint32_t flags,
                               sb_gc_report *report, sb_error *err);
   void (*coordinator_close)(sb_coordinator *c);
+
+  /* metrics */
+  sb_status (*host_metrics_text)(sb_text_fn *fn, void *arg, sb_error *err);
 };
 
 #ifdef __cplusplus

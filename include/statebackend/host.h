@@ -23,6 +23,7 @@ typedef struct sb_host sb_host;
 typedef struct sb_event sb_event;
 typedef struct sb_store sb_store;
 typedef struct sb_backend sb_backend;
+typedef struct sb_metric sb_metric;
 typedef void sb_task(void *arg);
 
 /* Log levels. Libraries log; they never print. */
@@ -38,6 +39,14 @@ typedef void sb_task(void *arg);
 #define SB_LANE_BACKGROUND 30u  /* compaction, clean-up */
 
 #define SB_NO_DEADLINE UINT64_MAX
+
+/* Kinds of metrics. A histogram is a family of metrics: one for each bucket,
+   with the label le (the bucket's upper bound, a whole number in the unit of
+   the name, or "+Inf") and the number of values in that bucket alone, and one
+   without that label for the sum of all values. */
+#define SB_METRIC_COUNTER 10u
+#define SB_METRIC_GAUGE 20u
+#define SB_METRIC_HISTOGRAM 30u
 
 /* Where the engine keeps its objects and how; filled by a store plugin from
    its own options and handed to engine_open. Strings are copied. */
@@ -101,7 +110,8 @@ struct sb_host {
                           uint64_t deadline_ns);
 
   /* Adds to a named counter ("local.put.bytes"). Cheap; the name is copied on
-     first use. */
+     first use. It may end in labels: "s3.requests{op=\"get\",result=\"ok\"}".
+     What the name ends in before them is the unit: _ns, _us, _ms, _bytes. */
   void (*metric_add)(const sb_host *host, const char *name, int64_t delta);
 
   /* An object of the caller's registered under a name, such as a credentials
@@ -121,7 +131,25 @@ struct sb_host {
                            const sb_engine_options *options,
                            const sb_config *config, sb_backend **out,
                            sb_error *err);
+
+  /* ---- optional, asked for with SB_HOST_HAS ---- */
+
+  /* The metric of a name, made on first use and never freed, for those who
+     change it often: one atomic addition each time. `help` is one sentence
+     about the name without labels, or NULL; it is copied. NULL if there is no
+     room; the two calls below then do nothing. */
+  sb_metric *(*metric_slot)(const sb_host *host, const char *name,
+                            uint32_t kind, const char *help);
+  void (*metric_slot_add)(const sb_host *host, sb_metric *metric,
+                          int64_t delta);
+  void (*metric_slot_set)(const sb_host *host, sb_metric *metric,
+                          int64_t value);
 };
+
+/* 1 if a host's table is long enough for `method` and has it. */
+#define SB_HOST_HAS(host, method)                                             \
+  ((host)->struct_size >= offsetof(sb_host, method) + sizeof (host)->method   \
+   && (host)->method != NULL)
 
 #ifdef __cplusplus
 }

@@ -45,6 +45,13 @@ SB_EXPORT sb_status sb_host_register(const char *name, void *object,
 SB_EXPORT void sb_host_metrics(void (*fn)(void *arg, const char *name,
                                           int64_t value), void *arg);
 
+/* Calls fn once with all metrics of the default host as Prometheus text, format
+   0.0.4; the text ends in a NUL that `len` does not count. What fn returns is
+   returned. docs/METRICS.md has the names. */
+typedef sb_status sb_text_fn(void *arg, const char *text, size_t len);
+SB_EXPORT sb_status sb_host_metrics_text(sb_text_fn *fn, void *arg,
+                                         sb_error *err);
+
 /* Checks the configuration, finds the plugin that `state.backend` names and
    opens it on `host` (NULL: the default host). One backend exists per process
    for each plugin and effective configuration: opening it again counts a

@@ -8,6 +8,8 @@
  *   whole to every process. Read-after-write, -remove and -list are strong.
  * - Names are '/'-separated printable ASCII of 1 to SB_OBJECT_NAME_MAX bytes,
  *   without empty, "." or ".." parts. They are relative to the store's root.
+ *   Of two names of which one lies below the other ("a", "a/b") a store may
+ *   refuse the second (SB_INVALID), or leave it out of listings.
  * - Put replaces, unless a condition is set. Remove of a missing name is SB_OK.
  *
  * Submission: a method returns SB_OK and then calls `done` exactly once, maybe
@@ -53,7 +55,8 @@ typedef struct sb_store_result {
   const sb_error *error;      /* NULL iff status is SB_OK */
   uint64_t length;            /* get: bytes put into the buffer */
   uint64_t size;              /* get, head, put, copy: size of the object */
-  char etag[SB_ETAG_MAX + 1]; /* get, head, put, copy; opaque, "" unknown */
+  char etag[SB_ETAG_MAX + 1]; /* get, head, put, copy; opaque, "" unknown; may
+                                 be the same for the same bytes */
   const sb_meta *meta;        /* head, get: may be NULL */
   uint64_t meta_count;
   const sb_store_entry *entries; /* list: in byte order of names */
@@ -155,6 +158,19 @@ typedef struct sb_copy_request {
   uint32_t reserved;
 } sb_copy_request;
 
+/* Uploads in pieces that were never ended: `dead` is asked for the name of
+   each one under `prefix`, and those it returns 1 for are given up. */
+typedef int sb_sweep_fn(void *arg, const char *name);
+typedef struct sb_sweep_request {
+  sb_request base;            /* result.size: how many were given up */
+  const char *prefix;
+  sb_sweep_fn *dead;          /* on any thread, until `done`; must be short */
+  void *dead_arg;
+} sb_sweep_request;
+
+/* A fact about a store: "region", "eu-west-1". No secrets. */
+typedef void sb_describe_fn(void *arg, const char *key, const char *value);
+
 #define SB_STORE_CREATE 1u        /* honours SB_PUT_CREATE */
 #define SB_STORE_MATCH 2u         /* honours if_match of puts */
 #define SB_STORE_COPY 4u          /* copies on its own side */
@@ -204,7 +220,21 @@ typedef struct sb_store_ops {
   /* Waits for operations still running, then frees the store (a filter: its
      lower store too). Nobody may use it any more. */
   void (*close)(sb_store *store);
+
+  /* Optional, asked for with SB_STORE_HAS. */
+  sb_status (*sweep)(sb_store *store, const sb_sweep_request *request,
+                     uint64_t *op, sb_error *err);
+  /* Calls fn for what the store knows of itself and its server, without a
+     request. */
+  sb_status (*describe)(sb_store *store, sb_describe_fn *fn, void *arg,
+                        sb_error *err);
 } sb_store_ops;
+
+/* 1 if a store's table is long enough for `method` and has it. */
+#define SB_STORE_HAS(store, method)                                           \
+  ((store)->ops->struct_size >= offsetof(sb_store_ops, method)                \
+                                  + sizeof (store)->ops->method               \
+   && (store)->ops->method != NULL)
 
 /* First member of a store's private struct. */
 struct sb_store {

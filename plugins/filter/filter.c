@@ -10,11 +10,6 @@
 
 #include "plugins/filter/filter.h"
 
-#define FILTER_HAS(s, method)                                                 \
-  ((s)->ops->struct_size                                                      \
-     >= offsetof(sb_store_ops, method) + sizeof (s)->ops->method              \
-   && (s)->ops->method != NULL)
-
 const char *const filter_names[FILTER_KINDS] = {
   "get", "put", "open", "write", "commit", "abort", "head", "list", "remove",
   "copy",
@@ -167,7 +162,7 @@ filter_send(filter_call *call, uint64_t *lower_id, sb_error *err)
   case FILTER_REMOVE:
     return lower->ops->remove(lower, &call->request.remove, lower_id, err);
   default:
-    if (!FILTER_HAS(lower, copy))
+    if (!SB_STORE_HAS(lower, copy))
       return sb_fail(err, SB_UNSUPPORTED, "could not copy to object "
                      "\"%.300s\": the store cannot copy", call->name);
     return lower->ops->copy(lower, &call->request.copy, lower_id, err);
@@ -483,8 +478,31 @@ filter_cancel(sb_store *base, uint64_t id)
       lower_id = call->lower_id;
     }
   pthread_mutex_unlock(&f->lock);
-  if (lower_id != 0 && FILTER_HAS(f->lower, cancel))
+  if (lower_id != 0 && SB_STORE_HAS(f->lower, cancel))
     f->lower->ops->cancel(f->lower, lower_id);
+}
+
+/* ---- passed down as they are --------------------------------------------- */
+
+/* The number would be the lower store's, so none is given: a sweep cannot be
+   cancelled through a filter. */
+static sb_status
+filter_sweep(sb_store *base, const sb_sweep_request *request, uint64_t *id,
+             sb_error *err)
+{
+  sb_store *lower = ((filter *)base)->lower;
+
+  if (id != NULL)
+    *id = 0;
+  return lower->ops->sweep(lower, request, NULL, err);
+}
+
+static sb_status
+filter_describe(sb_store *base, sb_describe_fn *fn, void *arg, sb_error *err)
+{
+  sb_store *lower = ((filter *)base)->lower;
+
+  return lower->ops->describe(lower, fn, arg, err);
 }
 
 /* ---- opening and closing ------------------------------------------------ */
@@ -536,6 +554,8 @@ static const sb_store_ops filter_ops = {
   .copy = filter_copy,
   .cancel = filter_cancel,
   .close = filter_close,
+  .sweep = filter_sweep,
+  .describe = filter_describe,
 };
 
 sb_status
@@ -547,7 +567,12 @@ filter_new(const sb_host *host, sb_store *lower, const filter_hooks *hooks,
   *out = NULL;
   if (f == NULL)
     return filter_no_memory(err);
-  f->base.ops = &filter_ops;
+  f->ops = filter_ops;
+  if (!SB_STORE_HAS(lower, sweep))
+    f->ops.sweep = NULL;
+  if (!SB_STORE_HAS(lower, describe))
+    f->ops.describe = NULL;
+  f->base.ops = &f->ops;
   f->host = host;
   f->lower = lower;
   f->hooks = hooks;

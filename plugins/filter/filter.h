@@ -57,6 +57,7 @@ typedef struct filter_hooks {
 /* First member of a filter's own struct. */
 struct filter {
   sb_store base;
+  sb_store_ops ops;         /* what the lower store lacks is NULL */
   const sb_host *host;
   sb_store *lower;
   const filter_hooks *hooks;

@@ -6,17 +6,14 @@
 #define S3_ENDPOINT "http://127.0.0.1:9000"
 #define S3_REGION "us-east-1"
 #define S3_PATH_STYLE "true"
+#include "plugins/s3/s3.h"
 #include "plugins/s3/table.h"
 
 static sb_status
 minio_open(const sb_host *host, const sb_config *config, sb_backend **out,
            sb_error *err)
 {
-  *out = NULL;
-  return sb_fail(err, SB_UNSUPPORTED,
-                 "cannot open bucket \"%s\" with plugin \"minio\": this "
-                 "build has no S3 client yet",
-                 host->config_string(config, S3_PREFIX "bucket"));
+  return s3_backend_open(host, config, S3_PREFIX, "minio", out, err);
 }
 
 static const sb_plugin minio_plugin = {

@@ -6,17 +6,14 @@
 #define S3_ENDPOINT NULL
 #define S3_REGION NULL
 #define S3_PATH_STYLE NULL
+#include "plugins/s3/s3.h"
 #include "plugins/s3/table.h"
 
 static sb_status
 s3_open(const sb_host *host, const sb_config *config, sb_backend **out,
         sb_error *err)
 {
-  *out = NULL;
-  return sb_fail(err, SB_UNSUPPORTED,
-                 "cannot open bucket \"%s\" with plugin \"s3\": this "
-                 "build has no S3 client yet",
-                 host->config_string(config, S3_PREFIX "bucket"));
+  return s3_backend_open(host, config, S3_PREFIX, "s3", out, err);
 }
 
 static const sb_plugin s3_plugin = {

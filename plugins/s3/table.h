@@ -28,6 +28,8 @@
   { key, SB_TYPE_DURATION, 0, value, min_ms, max_ms, NULL, text }
 #define S3_ENUM(key, value, choices, text) \
   { key, SB_TYPE_ENUM, 0, value, 0, 0, choices, text }
+#define S3_DOUBLE(key, value, min, max, text) \
+  { key, SB_TYPE_DOUBLE, 0, value, min, max, NULL, text }
 #define S3_LIST(key, text) \
   { key, SB_TYPE_LIST, 0, NULL, 0, 0, NULL, text }
 
@@ -73,9 +75,13 @@ static const sb_option s3_options[] = {
   S3_SIZE(S3_PREFIX "state-file-part-size", "8mb", 5 * S3_MIB, 5 * S3_GIB,
           "Bytes of a part of a multipart upload."),
   S3_SIZE(S3_PREFIX "multipart-threshold", "16mb", 5 * S3_MIB, 5 * S3_GIB,
-          "Objects larger than this are uploaded in parts."),
+          "Objects larger than this, and than a part, are uploaded in "
+          "parts."),
   S3_INT(S3_PREFIX "upload-parallelism", "5", 1, 64,
          "Parts of one object that are uploaded at the same time."),
+  S3_SIZE(S3_PREFIX "upload-memory", "24mb", 16 * S3_MIB, 1024 * S3_GIB,
+          "Bytes that objects being written piece by piece may hold back, all "
+          "together; at least a part."),
   S3_ENUM(S3_PREFIX "checksum", "auto", "auto|crc32c|md5|none",
           "Checksum sent with objects; auto: what the server understands."),
   S3_ENUM(S3_PREFIX "payload-signing", "auto", "auto|signed|unsigned",
@@ -125,8 +131,9 @@ static const sb_option s3_options[] = {
   S3_INT("aws.http-client.max-concurrency", NULL, 1, 100000,
          "Another name for max-connections, which wins; larger values count "
          "as 1,000."),
-  S3_TIME(S3_PREFIX "connection-idle-time", "50s", 1, S3_HOUR,
-          "How long an unused connection is kept."),
+  S3_TIME(S3_PREFIX "connection-idle-time", NULL, 1, S3_HOUR,
+          "How long an unused connection is kept; if it is not set, 4s with "
+          "Amazon, which closes them early, else 50s."),
   S3_TIME(S3_PREFIX "connection-lifetime", "5min", 1000, 24 * S3_HOUR,
           "How long a connection is used."),
   S3_TIME(S3_PREFIX "connect-timeout", "3s", 1, S3_HOUR,
@@ -148,6 +155,9 @@ static const sb_option s3_options[] = {
   S3_TIME(S3_PREFIX "retry.throttle-delay-min", "500ms", 1, S3_MINUTE,
           "Wait before the second attempt when the server asks to slow "
           "down."),
+  S3_INT(S3_PREFIX "retry.tokens", "0", 0, 1000000,
+         "Tokens that all retries together draw on, and that successes give "
+         "back; 0: retries are limited by attempts and time alone."),
   S3_INT("aws.retry-strategy.attempts.max", NULL, 1, 1000,
          "Another name for retry.attempts, which wins."),
   S3_TIME("aws.retry-strategy.delay.min", NULL, 1, S3_HOUR,
@@ -160,6 +170,22 @@ static const sb_option s3_options[] = {
           "Bytes sent a second at most; 0: no limit."),
   S3_SIZE(S3_PREFIX "limit.download", "0", 0, 1024 * S3_GIB,
           "Bytes received a second at most; 0: no limit."),
+
+  /* opening, and what it costs */
+  S3_ENUM(S3_PREFIX "open-check", "auto", "auto|full|bucket|none",
+          "What is tried when the backend is opened: nothing, the bucket "
+          "alone, or also writing, reading, listing and removing an object; "
+          "auto: one listing with Amazon, else full."),
+  S3_ENUM(S3_PREFIX "conditional-writes", "auto", "auto|match|create",
+          "Conditions that the server honours on writes: If-Match and "
+          "If-None-Match, or If-None-Match alone; auto: known of Amazon, "
+          "else found out by open-check."),
+  S3_DOUBLE(S3_PREFIX "price.put", "0.005", 0, 1000,
+            "List price of 1,000 writing or listing requests, in US dollars; "
+            "for metrics."),
+  S3_DOUBLE(S3_PREFIX "price.get", "0.0004", 0, 1000,
+            "List price of 1,000 reading requests, in US dollars; for "
+            "metrics."),
 
   /* credentials */
   S3_ENUM(S3_CREDENTIALS, NULL, S3_PROVIDERS,

@@ -1,0 +1,803 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An object written in pieces. What is written is copied into chunks that make
+ * up parts; a full part is uploaded while writing goes on. A body that stays
+ * small is put by one request when it is committed. Memory: hold.h.
+ *
+ * A stream is made on any thread and then belongs to the network thread. It is
+ * an operation that is never submitted: writes, commit and abort are, and lead
+ * to stream_step, which does what can be done.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "plugins/s3/hold.h"
+#include "plugins/s3/multipart.h"
+
+#define STREAM_CHUNK_MIN (16u << 10)
+#define STREAM_CHUNK_MAX (1u << 20)
+#define STREAM_GROW_PARTS 1000u /* after so many the parts get larger */
+
+typedef struct stream_chunk {
+  struct stream_chunk *next;
+  size_t size, len;
+  unsigned char data[];
+} stream_chunk;
+
+/* A part's bytes, filled, ready or being sent. */
+typedef struct stream_part {
+  s3_part part;               /* first */
+  struct stream_part *next;
+  stream_chunk *first, *last;
+  sb_slice *slices;
+  uint64_t length, held, chunks;
+} stream_part;
+
+typedef struct stream_write {
+  s3_op op;
+  sb_stream *stream;
+  const sb_slice *body;
+  uint64_t count;
+  size_t offset;              /* in body[0] */
+} stream_write;
+
+typedef struct stream_end {
+  s3_op op;
+  sb_stream *stream;
+  int abort;
+} stream_end;
+
+struct sb_stream {
+  s3_upload upload;
+  s3_hold hold;
+  uint64_t size_hint, total;
+  uint64_t credit;            /* memory granted, not used yet */
+  stream_part *filling;
+  stream_part *ready, *ready_last;
+  stream_part *sent;          /* under way */
+  uint32_t next_number, ready_count;
+  stream_write *write;
+  stream_end *end;
+  s3_timer *timer;            /* of the write's deadline */
+  int creating, created, completing, abandoning, ended;
+  int stepping, again;
+  s3_call put;
+  sb_slice *put_slices;
+};
+
+static void stream_step(sb_stream *s);
+
+static const sb_host *
+stream_host(const sb_stream *s)
+{
+  return s->upload.op.store->host;
+}
+
+static sb_status
+stream_no_memory(sb_stream *s)
+{
+  return sb_fail(&s->upload.op.error, SB_NO_MEMORY,
+                 "could not put object \"%.300s\": out of memory",
+                 s->upload.op.name);
+}
+
+/* ---- parts ---------------------------------------------------------------- */
+
+static void
+stream_part_free(sb_stream *s, stream_part *p)
+{
+  const sb_host *host = stream_host(s);
+  uint64_t held = p->held;
+  stream_chunk *chunk, *next;
+
+  for (chunk = p->first; chunk != NULL; chunk = next) {
+    next = chunk->next;
+    s3_free(host, chunk);
+  }
+  s3_part_dispose(&p->part);
+  s3_free(host, p->slices);
+  s3_free(host, p);
+  s3_hold_give(&s->hold, held);
+}
+
+static void
+stream_parts_free(sb_stream *s, stream_part **list)
+{
+  stream_part *p;
+
+  while ((p = *list) != NULL) {
+    *list = p->next;
+    stream_part_free(s, p);
+  }
+}
+
+/* Without a hint parts grow, so that 10,000 of them go further. */
+static uint64_t
+stream_part_size(const sb_stream *s)
+{
+  const s3_settings *settings = s->upload.op.store->settings;
+  uint64_t size = s3_part_size(settings, s->size_hint);
+  uint64_t most = settings->upload_memory / 2;
+  uint32_t number;
+
+  if (s->size_hint != 0)
+    return size;
+  for (number = s->next_number;
+       number >= STREAM_GROW_PARTS && size * 2 <= most
+       && size * 2 <= S3_PART_MAX;
+       number -= STREAM_GROW_PARTS)
+    size *= 2;
+  return size;
+}
+
+/* The slices of the part's bytes, for sending. */
+static void
+stream_part_slices(const stream_part *p, sb_slice *slices)
+{
+  const stream_chunk *chunk;
+
+  for (chunk = p->first; chunk != NULL; chunk = chunk->next)
+    *slices++ = sb_slice_of(chunk->data, chunk->len);
+}
+
+static void
+stream_seal(sb_stream *s)
+{
+  stream_part *p = s->filling;
+
+  s->filling = NULL;
+  p->next = NULL;
+  if (s->ready_last != NULL && s->ready != NULL)
+    s->ready_last->next = p;
+  else
+    s->ready = p;
+  s->ready_last = p;
+  s->ready_count++;
+  s->hold.filled = s->hold.part_left = 0;
+  s3_hold_sealed(&s->hold);
+}
+
+/* ---- failing -------------------------------------------------------------- */
+
+static void
+stream_cancel_parts(sb_stream *s)
+{
+  stream_part *p;
+
+  for (p = s->sent; p != NULL; p = p->next)
+    s3_call_cancel(&p->part.call);
+}
+
+/* What is not being sent will not be. upload.status is set. */
+static void
+stream_drop(sb_stream *s)
+{
+  uint64_t credit = s->credit;
+
+  s3_hold_stop(&s->hold);
+  s->credit = 0;
+  s->hold.filled = s->hold.part_left = 0;
+  s3_hold_give(&s->hold, credit);
+  stream_parts_free(s, &s->ready);
+  s->ready_last = NULL;
+  s->ready_count = 0;
+  stream_parts_free(s, &s->filling);
+  stream_cancel_parts(s);
+}
+
+static void
+stream_fail(sb_stream *s, sb_status status)
+{
+  if (s->upload.status != SB_OK)
+    return;
+  s3_upload_fail(&s->upload, status, &s->upload.op.error);
+  stream_drop(s);
+}
+
+/* ---- taking bytes --------------------------------------------------------- */
+
+static size_t
+stream_chunk_size(const sb_stream *s, uint64_t part_size)
+{
+  const stream_part *p = s->filling;
+  uint64_t wish = p->length;
+  uint64_t left = part_size - p->length;
+
+  if (wish < s->write->body[0].len - s->write->offset)
+    wish = s->write->body[0].len - s->write->offset;
+  if (wish < STREAM_CHUNK_MIN)
+    wish = STREAM_CHUNK_MIN;
+  if (wish > STREAM_CHUNK_MAX)
+    wish = STREAM_CHUNK_MAX;
+  return (size_t)(wish < left ? wish : left);
+}
+
+/* 1: there is a chunk with room; 0: not yet; -1: no memory. */
+static int
+stream_room(sb_stream *s, uint64_t part_size)
+{
+  const sb_host *host = stream_host(s);
+  stream_part *p = s->filling;
+  stream_chunk *chunk;
+  size_t size;
+
+  if (p->last != NULL && p->last->len < p->last->size)
+    return 1;
+  s->hold.part_left = part_size - p->length;
+  if (s->hold.waiting)
+    return 0;
+  if (s->credit == 0) {
+    size = stream_chunk_size(s, part_size);
+    if (!s3_hold_take(&s->hold, size))
+      return 0;
+    s->credit = size;
+  }
+  size = (size_t)s->credit;
+  chunk = host->alloc(host, NULL, sizeof *chunk + size);
+  if (chunk == NULL)
+    return -1;
+  s->credit = 0;
+  chunk->next = NULL;
+  chunk->size = size;
+  chunk->len = 0;
+  if (p->last != NULL)
+    p->last->next = chunk;
+  else
+    p->first = chunk;
+  p->last = chunk;
+  p->held += size;
+  p->chunks++;
+  return 1;
+}
+
+/* Copies what fits into the last chunk. */
+static void
+stream_copy(sb_stream *s)
+{
+  stream_write *w = s->write;
+  stream_part *p = s->filling;
+  stream_chunk *chunk = p->last;
+  size_t len = w->body[0].len - w->offset;
+
+  if (len > chunk->size - chunk->len)
+    len = chunk->size - chunk->len;
+  memcpy(chunk->data + chunk->len,
+         (const unsigned char *)w->body[0].data + w->offset, len);
+  chunk->len += len;
+  w->offset += len;
+  p->length += len;
+  s->total += len;
+  s->hold.filled = p->length;
+}
+
+/* Empty slices are passed over. 1 if there are bytes left. */
+static int
+stream_write_left(stream_write *w)
+{
+  while (w->count > 0 && w->offset == w->body[0].len) {
+    w->body++;
+    w->count--;
+    w->offset = 0;
+  }
+  return w->count > 0;
+}
+
+/* Too much is ready: more would only take the memory of others. */
+static int
+stream_is_ahead(const sb_stream *s)
+{
+  return (s->created || s->creating) && s->ready_count >= 2;
+}
+
+static void
+stream_fill(sb_stream *s)
+{
+  while (s->upload.status == SB_OK && s->write != NULL
+         && stream_write_left(s->write)) {
+    uint64_t part_size = stream_part_size(s);
+    int room;
+
+    if (stream_is_ahead(s))
+      return;
+    if (s->next_number + s->ready_count >= S3_PARTS_MAX
+        || s->total >= S3_OBJECT_MAX) {
+      stream_fail(s, sb_fail(&s->upload.op.error, SB_TOO_LARGE,
+                             "could not put object \"%.300s\": it is larger "
+                             "than 10,000 parts, or 5 TiB",
+                             s->upload.op.name));
+      return;
+    }
+    if (s->filling == NULL)
+      s->filling = s3_alloc(stream_host(s), sizeof *s->filling);
+    room = s->filling == NULL ? -1 : stream_room(s, part_size);
+    if (room < 0)
+      stream_fail(s, stream_no_memory(s));
+    if (room <= 0)
+      return;
+    stream_copy(s);
+    if (s->filling->length >= part_size)
+      stream_seal(s);
+  }
+}
+
+/* Ends the write that all was taken of, or that cannot be. */
+static void
+stream_answer_write(sb_stream *s)
+{
+  stream_write *w = s->write;
+
+  if (w == NULL
+      || (s->upload.status == SB_OK && stream_write_left(w)))
+    return;
+  s3_timer_stop(w->op.store->net, s->timer);
+  s->timer = NULL;
+  s->write = NULL;
+  w->op.error = s->upload.op.error;
+  s3_op_end(&w->op, s->upload.status);
+}
+
+static void
+stream_write_late(void *arg)
+{
+  sb_stream *s = arg;
+
+  s->timer = NULL;
+  stream_fail(s, sb_fail(&s->upload.op.error, SB_TIMEOUT,
+                         "could not put object \"%.300s\": the deadline "
+                         "passed while it waited for upload-memory",
+                         s->upload.op.name));
+  stream_step(s);
+}
+
+/* A write that has to wait does so until its deadline. */
+static void
+stream_watch_write(sb_stream *s)
+{
+  s3_store *store = s->upload.op.store;
+  uint64_t deadline_ns, now;
+
+  if (s->write == NULL || s->timer != NULL)
+    return;
+  deadline_ns = s->write->op.deadline_ns;
+  now = store->host->monotonic_ns(store->host);
+  if (deadline_ns != SB_NO_DEADLINE)
+    s->timer = s3_timer_start(store->net,
+                              deadline_ns <= now
+                                ? 0 : (deadline_ns - now) / 1000000u + 1,
+                              stream_write_late, s);
+}
+
+/* ---- sending -------------------------------------------------------------- */
+
+static int
+stream_should_create(const sb_stream *s)
+{
+  const s3_settings *settings = s->upload.op.store->settings;
+
+  if (s->created || s->creating || s->ready == NULL || s->completing)
+    return 0;
+  return s->total > settings->multipart_threshold
+         || s->size_hint > settings->multipart_threshold
+         || s3_hold_is_short(s->upload.op.store);
+}
+
+/* Slices made when they are needed; a failure ends the stream. */
+static int
+stream_send_part(sb_stream *s, stream_part *p)
+{
+  s3_upload *u = &s->upload;
+
+  p->slices = s3_alloc(stream_host(s), (size_t)p->chunks * sizeof *p->slices);
+  if (p->slices == NULL) {
+    stream_part_free(s, p);
+    stream_fail(s, stream_no_memory(s));
+    return -1;
+  }
+  stream_part_slices(p, p->slices);
+  s3_part_prepare(u, &p->part, ++s->next_number);
+  p->part.call.body = (s3_body){ .slices = p->slices, .count = p->chunks,
+                                 .length = p->length };
+  p->next = s->sent;
+  s->sent = p;
+  s3_hold_sends(&s->hold, 1);
+  s3_part_send(&p->part);
+  return 0;
+}
+
+static void
+stream_send(sb_stream *s)
+{
+  s3_upload *u = &s->upload;
+  uint32_t most = u->op.store->settings->upload_parallelism;
+
+  if (u->status != SB_OK)
+    return;
+  if (stream_should_create(s)) {
+    s->creating = 1;
+    s3_hold_sends(&s->hold, 1);
+    s3_upload_create(u);
+  }
+  while (s->created && s->ready != NULL && u->busy < most) {
+    stream_part *p = s->ready;
+
+    s->ready = p->next;
+    s->ready_count--;
+    if (stream_send_part(s, p) != 0)
+      return;
+  }
+}
+
+static void
+stream_created(s3_upload *u, sb_status status)
+{
+  sb_stream *s = (sb_stream *)u;
+
+  s->creating = 0;
+  s->created = status == SB_OK;
+  s->stepping++;
+  if (status != SB_OK)
+    stream_drop(s);
+  stream_send(s); /* before nothing seems to be on its way */
+  s3_hold_sends(&s->hold, -1);
+  s->stepping--;
+  stream_step(s);
+}
+
+static void
+stream_sent(s3_upload *u, s3_part *part, sb_status status)
+{
+  sb_stream *s = (sb_stream *)u;
+  stream_part **at = &s->sent;
+  stream_part *p = (stream_part *)part;
+
+  while (*at != p)
+    at = &(*at)->next;
+  *at = p->next;
+  s->stepping++;
+  if (status != SB_OK)
+    stream_drop(s);
+  stream_send(s);
+  stream_part_free(s, p);
+  s3_hold_sends(&s->hold, -1);
+  s->stepping--;
+  stream_step(s);
+}
+
+/* ---- ending --------------------------------------------------------------- */
+
+static void
+stream_finished(s3_upload *u, sb_status status, const char *etag)
+{
+  sb_stream *s = (sb_stream *)u;
+
+  s3_upload_fail(u, status, &u->op.error);
+  if (status == SB_OK) {
+    s->end->op.result.size = s->total;
+    (void)strncpy(s->end->op.result.etag, etag, SB_ETAG_MAX);
+  }
+  s->completing = 0;
+  s->ended = 1;
+  stream_step(s);
+}
+
+static const s3_upload_events stream_events = {
+  stream_created, stream_sent, stream_finished,
+};
+
+static void
+stream_put_decided(s3_op *op, sb_status status, const char *etag)
+{
+  stream_finished((s3_upload *)op, status, etag);
+}
+
+static void
+stream_put_called(s3_call *call)
+{
+  sb_stream *s = call->arg;
+
+  s3_condition_decide(&s->upload.condition, &s->upload.op, call,
+                      stream_put_decided);
+}
+
+/* The whole body's slices. Parts that are ready come before what is filled. */
+static uint64_t
+stream_put_body(sb_stream *s)
+{
+  stream_part *p;
+  uint64_t count = 0;
+
+  if (s->filling != NULL)
+    stream_seal(s);
+  for (p = s->ready; p != NULL; p = p->next)
+    count += p->chunks;
+  s->put_slices = s3_alloc(stream_host(s),
+                           (size_t)count * sizeof *s->put_slices);
+  if (s->put_slices == NULL)
+    return 0;
+  count = 0;
+  for (p = s->ready; p != NULL; p = p->next) {
+    stream_part_slices(p, s->put_slices + count);
+    count += p->chunks;
+  }
+  return count;
+}
+
+static void
+stream_put(sb_stream *s)
+{
+  s3_call *call = &s->put;
+  uint64_t count = stream_put_body(s);
+
+  if (s->put_slices == NULL) {
+    stream_fail(s, stream_no_memory(s));
+    return;
+  }
+  s->completing = 1;
+  s3_hold_sends(&s->hold, 1);
+  call->op = &s->upload.op;
+  call->kind = S3_KIND_PUT;
+  call->flags = S3_CALL_WRITE | S3_CALL_CHECKSUM | S3_CALL_OBJECT
+                | S3_CALL_CUSTOMER_KEY;
+  call->method = "PUT";
+  call->key = s->upload.op.name;
+  call->body = (s3_body){ .slices = s->put_slices, .count = count,
+                          .length = s->total };
+  call->done = stream_put_called;
+  call->arg = s;
+  s3_condition_add_meta(&s->upload.condition, call, 0);
+  s3_condition_add_test(&s->upload.condition, call);
+  s3_call_start(call);
+}
+
+/* All was written and nothing has failed. */
+static void
+stream_commit(sb_stream *s)
+{
+  s3_upload *u = &s->upload;
+
+  if (!s->created && !s->creating) {
+    stream_put(s);
+    return;
+  }
+  if (s->filling != NULL)
+    stream_seal(s);
+  stream_send(s);
+  if (s->creating || s->ready != NULL || u->busy > 0 || u->status != SB_OK)
+    return;
+  s->completing = 1;
+  s3_upload_complete(u);
+}
+
+static void
+stream_free(sb_stream *s)
+{
+  const sb_host *host = stream_host(s);
+
+  s->stepping = 1;
+  stream_parts_free(s, &s->ready);
+  stream_parts_free(s, &s->filling);
+  s3_hold_leave(&s->hold);
+  s3_call_dispose(&s->put);
+  s3_free(host, s->put_slices);
+  s3_upload_dispose(&s->upload);
+  s3_op_discard(&s->upload.op);
+}
+
+static void
+stream_abandoned(void *arg)
+{
+  sb_stream *s = arg;
+  s3_op *op = &s->end->op;
+  sb_status status = s->end->abort ? SB_OK : s->upload.status;
+
+  op->error = s->upload.op.error;
+  stream_free(s);
+  s3_op_end(op, status);
+}
+
+/* The end of the whole stream. */
+static void
+stream_close(sb_stream *s)
+{
+  s->abandoning = 1;
+  s3_upload_abandon(&s->upload, stream_abandoned, s);
+}
+
+/* Does what can be done now. What it starts may lead here again, and may not
+   find the stream changed half way. */
+static void
+stream_step(sb_stream *s)
+{
+  s->again = 1;
+  if (s->stepping)
+    return;
+  s->stepping = 1;
+  while (s->again) {
+    s->again = 0;
+    stream_fill(s);
+    stream_send(s);
+    stream_answer_write(s);
+    stream_watch_write(s);
+    if (s->end != NULL && s->upload.status == SB_OK && !s->end->abort
+        && s->write == NULL && !s->completing && !s->ended)
+      stream_commit(s);
+  }
+  s->stepping = 0;
+  if (s->upload.busy > 0 || s->creating || s->completing || s->abandoning)
+    return;
+  if (s->end != NULL && (s->ended || s->end->abort
+                         || s->upload.status != SB_OK))
+    stream_close(s);
+  else if (s->upload.status != SB_OK)
+    s3_upload_abandon(&s->upload, NULL, NULL);
+}
+
+/* ---- memory --------------------------------------------------------------- */
+
+static void
+stream_granted(s3_hold *hold)
+{
+  sb_stream *s = (sb_stream *)((char *)hold - offsetof(sb_stream, hold));
+
+  s->credit = hold->want;
+  stream_step(s);
+}
+
+static void
+stream_press(s3_hold *hold)
+{
+  sb_stream *s = (sb_stream *)((char *)hold - offsetof(sb_stream, hold));
+
+  if (!s->stepping)
+    stream_send(s);
+}
+
+/* ---- the methods ---------------------------------------------------------- */
+
+static void
+stream_write_start(s3_op *op)
+{
+  stream_write *w = (stream_write *)op;
+  sb_stream *s = w->stream;
+
+  if (s->write != NULL || s->end != NULL) {
+    s3_op_end(op, sb_fail(&op->error, SB_INVALID,
+                          "could not put object \"%.300s\": a write before "
+                          "the end of another one", s->upload.op.name));
+    return;
+  }
+  if (!s->hold.joined && s3_hold_join(&s->hold) != 0)
+    stream_fail(s, stream_no_memory(s));
+  s->write = w;
+  stream_step(s);
+}
+
+/* What is still to be done has the time that the end was given. */
+static void
+stream_end_start(s3_op *op)
+{
+  stream_end *end = (stream_end *)op;
+  sb_stream *s = end->stream;
+  stream_part *p;
+
+  if (!s->hold.joined && s3_hold_join(&s->hold) != 0)
+    stream_fail(s, stream_no_memory(s));
+  s->end = end;
+  s->upload.own_deadline = 0;
+  s->upload.op.deadline_ns = op->deadline_ns;
+  for (p = s->sent; p != NULL; p = p->next)
+    if (p->part.call.deadline_ns > op->deadline_ns)
+      p->part.call.deadline_ns = op->deadline_ns;
+  if (s->creating && s->upload.control.deadline_ns > op->deadline_ns)
+    s->upload.control.deadline_ns = op->deadline_ns;
+  if (end->abort) {
+    s3_upload_fail(&s->upload,
+                   sb_fail(&s->upload.op.error, SB_CANCELLED,
+                           "putting of object \"%.300s\" was given up",
+                           s->upload.op.name), NULL);
+    s->stepping++;
+    stream_drop(s);
+    s->stepping--;
+  }
+  stream_step(s);
+}
+
+static sb_stream *
+stream_new(s3_store *store, const sb_stream_request *request)
+{
+  size_t size = s3_text_size(request->name)
+                + s3_condition_size(request->if_match, request->meta,
+                                    request->meta_count);
+  sb_stream *s = (sb_stream *)s3_op_new(store, sizeof *s, size, NULL, NULL);
+  s3_upload *u;
+
+  if (s == NULL)
+    return NULL;
+  u = &s->upload;
+  if (request->priority != 0)
+    u->op.priority = request->priority;
+  u->op.deadline_ns = SB_NO_DEADLINE;
+  u->op.name = s3_op_text(&u->op, request->name);
+  u->own_deadline = 1;
+  s3_upload_init(u, &stream_events);
+  s3_condition_init(&u->condition, &u->op, u->op.name, request->flags,
+                    request->if_match, request->meta, request->meta_count);
+  s->size_hint = request->size_hint;
+  s->hold.store = store;
+  s->hold.granted = stream_granted;
+  s->hold.press = stream_press;
+  return s;
+}
+
+sb_status
+s3_stream_open(sb_store *base, const sb_stream_request *request,
+               sb_stream **out, sb_error *err)
+{
+  s3_store *store = (s3_store *)base;
+  sb_status status = s3_name_check(request->name, err);
+
+  *out = NULL;
+  if (status == SB_OK)
+    status = s3_condition_check(store, request->name, request->flags,
+                                request->if_match, request->meta,
+                                request->meta_count, err);
+  if (status == SB_OK && request->size_hint > S3_OBJECT_MAX)
+    status = sb_fail(err, SB_TOO_LARGE,
+                     "could not put object \"%.300s\": it is to have over "
+                     "5 TiB", request->name);
+  if (status != SB_OK)
+    return status;
+  *out = stream_new(store, request);
+  if (*out == NULL)
+    return sb_fail(err, SB_NO_MEMORY,
+                   "could not put object \"%.300s\": out of memory",
+                   request->name);
+  return SB_OK;
+}
+
+sb_status
+s3_stream_write(sb_store *base, sb_stream *s, const sb_write_request *request,
+                sb_error *err)
+{
+  stream_write *w =
+    (stream_write *)s3_op_new((s3_store *)base, sizeof *w, 0, &request->base,
+                              stream_write_start);
+
+  if (w == NULL)
+    return sb_fail(err, SB_NO_MEMORY,
+                   "could not write to an object: out of memory");
+  w->stream = s;
+  w->body = request->body;
+  w->count = request->body_count;
+  return s3_op_submit(&w->op, NULL, err);
+}
+
+static sb_status
+stream_end_submit(sb_store *base, sb_stream *s, const sb_request *request,
+                  int stops, sb_error *err)
+{
+  stream_end *end = (stream_end *)s3_op_new((s3_store *)base, sizeof *end, 0,
+                                            request, stream_end_start);
+
+  if (end == NULL)
+    return sb_fail(err, SB_NO_MEMORY,
+                   "could not end an object: out of memory");
+  end->stream = s;
+  end->abort = stops;
+  return s3_op_submit(&end->op, NULL, err);
+}
+
+sb_status
+s3_stream_commit(sb_store *base, sb_stream *s, const sb_request *request,
+                 sb_error *err)
+{
+  return stream_end_submit(base, s, request, 0, err);
+}
+
+sb_status
+s3_stream_abort(sb_store *base, sb_stream *s, const sb_request *request,
+                sb_error *err)
+{
+  return stream_end_submit(base, s, request, 1, err);
+}
