@@ -9,4 +9,5 @@ endif
 
 noinst_PROGRAMS += s3bench
 s3bench_SOURCES = s3bench.c s3_sink.c s3_sink.h
+dist_noinst_SCRIPTS = s3-peers.sh
 s3bench_LDADD = $(LDADD) $(CURL_LIBS)

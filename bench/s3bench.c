@@ -45,6 +45,7 @@ struct run {
   pthread_cond_t over;
   uint64_t next, done, failed;
   int is_put;
+  char *body;            /* of all that is written */
   run_slot *slots;
 };
 
@@ -135,8 +136,13 @@ run_slots_make(run *r)
   uint64_t at;
 
   r->slots = calloc(r->settings->in_flight, sizeof *r->slots);
-  if (r->slots == NULL)
+  r->body = malloc(r->settings->size + 1);
+  if (r->slots == NULL || r->body == NULL)
     die("slots", "out of memory");
+  for (at = 0; at < r->settings->size && at < 1 << 20; at++)
+    r->body[at] = (char)(at * 2654435761u >> 13);
+  for (; at < r->settings->size; at++)
+    r->body[at] = r->body[at - (1 << 20)];
   for (i = 0; i < r->settings->in_flight; i++) {
     run_slot *slot = &r->slots[i];
 
@@ -144,9 +150,7 @@ run_slots_make(run *r)
     slot->buffer = malloc(r->settings->size + 1);
     if (slot->buffer == NULL)
       die("buffers", "out of memory");
-    for (at = 0; at < r->settings->size; at++)
-      slot->buffer[at] = (char)(at * 2654435761u >> 13);
-    slot->body = sb_slice_of(slot->buffer, r->settings->size);
+    slot->body = sb_slice_of(r->body, r->settings->size);
   }
 }
 
@@ -158,6 +162,7 @@ run_slots_free(run *r)
   for (i = 0; i < r->settings->in_flight; i++)
     free(r->slots[i].buffer);
   free(r->slots);
+  free(r->body);
 }
 
 static void

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # quickstart-job.sh BUILD [CONFIG]: the example job, killed three times on its
-# way and started again with another number of subtasks each time, then compared
-# with the independent answer. State is kept where the file CONFIG says, else by
-# the local plugin. Leaves nothing behind on this machine.
+# way and started again with another number of subtasks each time, then
+# compared with the independent answer. State is kept where the file CONFIG
+# says, else by the local plugin. Leaves nothing behind on this machine.
 set -u
 build=$(cd "${1:?the build directory}" && pwd) || exit 1
 where=${2-}
@@ -91,7 +91,7 @@ state.backend.local.dir: $work/store
 END
 fi
 place=$(grep -E '^state.backend(:|.local.dir:|.s3.bucket:)|^aws.endpoint:' \
-  "$work/config.yaml" | sed 's/.*: *//' | paste -sd ' ')
+  "$work/config.yaml" | sed 's/^[^:]*: *//' | paste -sd ' ')
 echo "state.backend.memory.size: 16mb" >>"$work/config.yaml"
 
 say "the job: $lines lines of an access log, state in: $place,"
@@ -141,5 +141,6 @@ What to try next:
   $build/bench/bench hot_rmw
   $build/tests/sim --seeds 1-20 --steps 500
   $build/examples/access_log --help
+  ./quickstart --s3
   ./check
 END

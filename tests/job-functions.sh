@@ -44,7 +44,8 @@ job_where()
   if [ -n "${JOB_CONFIG-}" ]; then
     cat "$JOB_CONFIG"
   else
-    printf '%s\n' 'state.backend: local' 'state.backend.local.dir: @life@/store'
+    printf '%s\n' 'state.backend: local' \
+      'state.backend.local.dir: @life@/store'
   fi
 }
 

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# kill-loop.sh N [CONFIG]: the example job, killed with SIGKILL at N random moments, one
-# in each run; started again with another number of subtasks, it ends with
-# exactly the independent answer. A kill before the first or after the last
-# line does not count and is tried again. CONFIG is as JOB_CONFIG in
+# kill-loop.sh N [CONFIG]: the example job, killed with SIGKILL at N random
+# moments, one in each run; started again with another number of subtasks, it
+# ends with exactly the independent answer. A kill before the first or after
+# the last line does not count and is tried again. CONFIG is as JOB_CONFIG in
 # job-functions.sh.
 . "${builddir:-.}/functions.sh"
 . "$top_srcdir/tests/job-functions.sh"

@@ -594,7 +594,7 @@ memstore_put_end(sb_store *store, sb_stream *stream, const sb_request *request,
   return sb_error_set(err, SB_UNSUPPORTED, "memory store has no streams");
 }
 
-/* ---- unfinished uploads -------------------------------------------------- */
+/* ---- unfinished uploads ------------------------------------------------- */
 
 void
 memstore_begin_upload(memstore *m, const char *name)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/s3_fixture.h"
 #include "tests/tap.h"
@@ -32,6 +33,44 @@ s3_fixture_clock(const sb_host *host)
   const sb_host *real = sb_host_default();
 
   return (uint64_t)((int64_t)real->clock_ms(real) + atomic_load(&f->clock_ms));
+}
+
+static void *
+s3_fixture_alloc(const sb_host *host, void *old, size_t size)
+{
+  s3_fixture *f = (s3_fixture *)(uintptr_t)host;
+  void *p = sb_host_default()->alloc(sb_host_default(), old, size);
+
+  if (old == NULL && p != NULL)
+    atomic_fetch_add(&f->blocks, 1);
+  if (old != NULL && size == 0)
+    atomic_fetch_sub(&f->blocks, 1);
+  return p;
+}
+
+/* These keep memory for the whole process: not out of what is counted. */
+static void
+s3_fixture_metric_add(const sb_host *host, const char *name, int64_t delta)
+{
+  (void)host;
+  sb_host_default()->metric_add(sb_host_default(), name, delta);
+}
+
+static sb_metric *
+s3_fixture_metric_slot(const sb_host *host, const char *name, uint32_t kind,
+                       const char *help)
+{
+  (void)host;
+  return sb_host_default()->metric_slot(sb_host_default(), name, kind, help);
+}
+
+static sb_status
+s3_fixture_timer_start(const sb_host *host, uint64_t delay_ms, sb_task *task,
+                       void *arg, uint64_t *id, sb_error *err)
+{
+  (void)host;
+  return sb_host_default()->timer_start(sb_host_default(), delay_ms, task,
+                                        arg, id, err);
 }
 
 int
@@ -62,6 +101,10 @@ s3_fixture_start(s3_fixture *f, const s3_server_options *options)
   memset(f, 0, sizeof *f);
   f->host = *sb_host_default();
   f->host.log = s3_fixture_log;
+  f->host.alloc = s3_fixture_alloc;
+  f->host.metric_add = s3_fixture_metric_add;
+  f->host.metric_slot = s3_fixture_metric_slot;
+  f->host.timer_start = s3_fixture_timer_start;
   f->host.clock_ms = s3_fixture_clock;
   pthread_mutex_init(&f->lock, NULL);
   f->server = s3_server_start(options);
@@ -155,11 +198,18 @@ s3_fixture_open(s3_fixture *f, const char *settings)
   return status;
 }
 
+/* Threads of the host give their memory, and this host, up a moment after the
+   work is done. */
 void
 s3_fixture_close(s3_fixture *f)
 {
+  int tries;
+
   if (f->store != NULL)
     s3_store_close(&f->store->base);
+  for (tries = 0; tries < 2000 && atomic_load(&f->blocks) > 0; tries++)
+    (void)usleep(1000);
+  CU_ASSERT_EQUAL(atomic_load(&f->blocks), 0);
   sb_config_free(f->config);
   f->store = NULL;
   f->config = NULL;

@@ -24,6 +24,7 @@ typedef struct s3_fixture {
   sb_error error;            /* of the last failure */
   pthread_mutex_t lock;
   http_text log;             /* guarded by it */
+  atomic_long blocks;        /* of the plugin's, not given back */
   _Atomic int64_t clock_ms;  /* added to the wall clock */
   uint64_t started_ns;       /* of the last operation */
   uint64_t took_ms;          /* it */

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# stop-loop.sh N [CONFIG]: the example job, stopped with SIGSTOP at N random moments. A
-# successor takes over; the stopped process is woken in the middle of it or
-# after its end. It must end as fenced, and the successor's state and results
-# must be exact. CONFIG is as JOB_CONFIG in job-functions.sh.
+# stop-loop.sh N [CONFIG]: the example job, stopped with SIGSTOP at N random
+# moments. A successor takes over; the stopped process is woken in the middle
+# of it or after its end. It must end as fenced, and the successor's state and
+# results must be exact. CONFIG is as JOB_CONFIG in job-functions.sh.
 . "${builddir:-.}/functions.sh"
 . "$top_srcdir/tests/job-functions.sh"
 

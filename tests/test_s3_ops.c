@@ -20,7 +20,7 @@ ops_store(s3_fixture *f, const char *name)
   s3_server_store(f->server, S3_TEST_BUCKET, name, name, strlen(name));
 }
 
-/* ---- head ----------------------------------------------------------------- */
+/* ---- head --------------------------------------------------------------- */
 
 static void
 test_head(void)
@@ -49,7 +49,7 @@ test_head(void)
   s3_fixture_end(&f);
 }
 
-/* ---- list ----------------------------------------------------------------- */
+/* ---- list --------------------------------------------------------------- */
 
 typedef struct ops_page {
   s3_fixture *f;
@@ -186,7 +186,7 @@ test_list_faults(void)
   ops_list_fault("list count=0 bomb", SB_IO, NULL);
 }
 
-/* ---- remove --------------------------------------------------------------- */
+/* ---- remove ------------------------------------------------------------- */
 
 #define OPS_NAMES 40
 
@@ -339,7 +339,7 @@ test_remove_faults(void)
   s3_fixture_end(&f);
 }
 
-/* ---- copy ----------------------------------------------------------------- */
+/* ---- copy --------------------------------------------------------------- */
 
 static sb_status
 ops_copy(s3_fixture *f, const char *root, const char *source,
@@ -473,7 +473,7 @@ test_copy_faults(void)
   }
 }
 
-/* ---- sweep and describe --------------------------------------------------- */
+/* ---- sweep and describe ------------------------------------------------- */
 
 static int
 ops_is_dead(void *arg, const char *name)
@@ -561,6 +561,7 @@ test_filtered(void)
     "state.backend.s3.bucket", S3_TEST_BUCKET, "aws.region", S3_TEST_REGION,
     "aws.credentials.provider.basic.accesskeyid", S3_TEST_ACCESS,
     "aws.credentials.provider.basic.secretkey", S3_TEST_SECRET,
+    "state.backend.s3.conditional-writes", "match",
     "state.backend.s3.open-check", "none", "state.backend.filters",
     "stats,fault", "aws.endpoint", NULL, NULL,
   };

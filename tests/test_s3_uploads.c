@@ -32,7 +32,7 @@ uploads_data(size_t size, unsigned seed)
   return data;
 }
 
-/* ---- streams, with all they can be given --------------------------------- */
+/* ---- streams, with all they can be given -------------------------------- */
 
 typedef struct uploads_wait {
   const sb_host *host;
@@ -155,19 +155,16 @@ uploads_stream(s3_fixture *f, const char *name, const char *data, size_t size,
   return uploads_end(f, stream, 1, meta);
 }
 
-/* ---- puts ----------------------------------------------------------------- */
+/* ---- puts --------------------------------------------------------------- */
 
 static void
 test_put(void)
 {
   const size_t size = 23 * MIB + 17;
   char *data = uploads_data(size, 1);
-  sb_slice body[3] = { { data, 7 * MIB + 1 }, { NULL, 0 },
-                       { data + 7 * MIB + 1, size - 7 * MIB - 1 } };
   store_meta meta, is;
   s3_fixture f;
 
-  (void)body;
   s3_fixture_begin(&f, NULL, SMALL_PARTS);
   CU_ASSERT(s3_fixture_put(&f, "large", data, size, 0, NULL, &meta) == SB_OK);
   CU_ASSERT(meta.size == size && meta.etag[0] == '"');
@@ -211,16 +208,15 @@ test_put_conditions(void)
 
 /* One large put under a rule; afterwards no upload is left. */
 static void
-uploads_try(const char *rules, uint32_t flags, sb_status wanted,
-            const char *text)
+uploads_try(const char *rules, sb_status wanted, const char *text)
 {
-  const size_t size = 10 * MIB + 1;
+  const size_t size = 5 * MIB + 100000;
   char *data = uploads_data(size, 3);
   sb_status status;
   s3_fixture f;
 
   s3_fixture_begin(&f, rules, SMALL_PARTS);
-  status = s3_fixture_put(&f, "new", data, size, flags, NULL, NULL);
+  status = s3_fixture_put(&f, "new", data, size, 0, NULL, NULL);
   s3_fixture_expect(&f, status, wanted, text);
   if (status != wanted || f.took_ms > 1000)
     tap_note("%llu ms with %s", (unsigned long long)f.took_ms, rules);
@@ -253,55 +249,76 @@ test_put_faults(void)
   size_t i;
 
   for (i = 0; i < TAP_COUNT(passing); i++)
-    uploads_try(passing[i], i % 2 == 0 ? SB_PUT_CREATE : 0, SB_OK, NULL);
-  /* The completion of a plain put is settled by its nonce, too. */
-  uploads_try("upload_complete apply reset", 0, SB_OK, NULL);
+    uploads_try(passing[i], SB_OK, NULL);
 }
 
 static void
 test_put_failures(void)
 {
-  uploads_try("upload_create count=0 status=403 code=AccessDenied", 0,
+  uploads_try("upload_create count=0 status=403 code=AccessDenied",
               SB_DENIED, "AccessDenied");
-  uploads_try("upload_part nth=2 count=0 status=403 code=AccessDenied", 0,
+  uploads_try("upload_part nth=2 count=0 status=403 code=AccessDenied",
               SB_DENIED, "upload a part");
-  uploads_try("upload_part nth=3 count=0 status=500 code=InternalError", 0,
+  uploads_try("upload_part nth=2 count=0 status=500 code=InternalError",
               SB_IO, "upload a part");
-  uploads_try("upload_part count=0 no-header=ETag", 0, SB_IO, "entity tag");
-  uploads_try("upload_part nth=2 status=404 code=NoSuchUpload", 0, SB_IO,
+  uploads_try("upload_part count=0 no-header=ETag", SB_IO, "entity tag");
+  uploads_try("upload_part nth=2 status=404 code=NoSuchUpload", SB_IO,
               "given up by somebody else");
-  uploads_try("upload_complete status=404 code=NoSuchUpload", 0, SB_IO,
+  uploads_try("upload_complete status=404 code=NoSuchUpload", SB_IO,
               "given up by somebody else");
-  uploads_try("upload_complete count=0 status=403 code=AccessDenied", 0,
+  uploads_try("upload_complete count=0 status=403 code=AccessDenied",
               SB_DENIED, NULL);
-  uploads_try("upload_complete count=0 reset", 0, SB_UNKNOWN, NULL);
-  uploads_try("upload_complete count=0 ok-error=InternalError",
-              SB_PUT_CREATE, SB_UNKNOWN, NULL);
+  uploads_try("upload_complete count=0 reset", SB_UNKNOWN, NULL);
+  uploads_try("upload_complete count=0 ok-error=InternalError", SB_UNKNOWN,
+              NULL);
 }
 
-/* The answer of one's own completion is lost; another one's object is there. */
+/* Each answer to one's own completion is lost; the nonce tells that it was. */
 static void
-test_put_settled(void)
+test_settled(void)
 {
   const size_t size = 6 * MIB;
   char *data = uploads_data(size, 4);
   s3_fixture f;
 
   s3_fixture_begin(&f, "upload_complete count=0 apply reset", SMALL_PARTS);
-  CU_ASSERT(s3_fixture_put(&f, "s", data, size, SB_PUT_CREATE, NULL, NULL)
-            == SB_OK);
-  CU_ASSERT(s3_fixture_put(&f, "s", data, size, SB_PUT_CREATE, NULL, NULL)
-            != SB_OK);
-  s3_server_mend(f.server);
+  CU_ASSERT(s3_fixture_put(&f, "p", data, size, 0, NULL, NULL) == SB_OK);
+  CU_ASSERT(uploads_stream(&f, "s", data, size, size, SB_PUT_CREATE, NULL,
+                           NULL) == SB_OK);
+  CU_ASSERT(uploads_stream(&f, "s", data, size, size, SB_PUT_CREATE, NULL,
+                           NULL) == SB_EXISTS);
   CU_ASSERT(s3_fixture_holds(&f, "s", data, size));
   s3_fixture_end(&f);
   free(data);
 }
 
+/* Ignored by the server when an upload is completed, a condition still holds
+   by a look at the object. */
 static void
-uploads_ignore(void *arg, const sb_store_result *result)
+test_conditions_ignored(void)
 {
-  uploads_done(arg, result);
+  const size_t size = 6 * MIB;
+  char *data = uploads_data(size, 13);
+  store_meta old;
+  s3_fixture f;
+
+  s3_fixture_begin(&f, "upload_complete count=0 ignore-conditions",
+                   SMALL_PARTS);
+  CU_ASSERT(uploads_stream(&f, "c", data, size, MIB, SB_PUT_CREATE, NULL,
+                           &old) == SB_OK);
+  CU_ASSERT(uploads_stream(&f, "c", data, 5 * MIB + 1, MIB, SB_PUT_CREATE,
+                           NULL, NULL) == SB_EXISTS);
+  CU_ASSERT(s3_fixture_put(&f, "c", data, 5 * MIB + 1, SB_PUT_CREATE, NULL,
+                           NULL) == SB_EXISTS);
+  CU_ASSERT(uploads_stream(&f, "c", data, 5 * MIB + 1, MIB, 0, old.etag, &old)
+            == SB_OK);
+  CU_ASSERT(uploads_stream(&f, "c", data, size, MIB, 0, "\"other\"", NULL)
+            == SB_CONFLICT);
+  CU_ASSERT(uploads_stream(&f, "none", data, size, MIB, 0, old.etag, NULL)
+            == SB_CONFLICT);
+  CU_ASSERT(s3_fixture_holds(&f, "c", data, 5 * MIB + 1));
+  s3_fixture_end(&f);
+  free(data);
 }
 
 /* A put that is cancelled, or late, leaves no upload and no object. */
@@ -321,7 +338,7 @@ test_put_cancelled(void)
   for (late = 0; late < 2; late++) {
     s3_fixture_begin(&f, "upload_part count=0 delay=1500", SMALL_PARTS);
     uploads_wait_init(&wait, &f.host);
-    request.base.done = uploads_ignore;
+    request.base.done = uploads_done;
     request.base.arg = &wait;
     request.base.deadline_ns = late ? f.host.monotonic_ns(&f.host)
                                         + 300000000u : 0;
@@ -341,14 +358,14 @@ test_put_cancelled(void)
   free(data);
 }
 
-/* ---- streams -------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------ */
 
 static void
 test_stream(void)
 {
   static const size_t sizes[] = { 0, 1, 100000, 5 * MIB, 5 * MIB + 1,
-                                  10 * MIB, 21 * MIB + 3 };
-  char *data = uploads_data(22 * MIB, 6);
+                                  10 * MIB, 16 * MIB + 3 };
+  char *data = uploads_data(17 * MIB, 6);
   store_meta meta, is;
   s3_fixture f;
   size_t i;
@@ -363,7 +380,7 @@ test_stream(void)
     CU_ASSERT_STRING_EQUAL(is.etag, meta.etag);
   }
   CU_ASSERT(s3_server_seen(f.server, "put") == 4);
-  CU_ASSERT(s3_server_seen(f.server, "upload_part") == 2 + 2 + 5);
+  CU_ASSERT(s3_server_seen(f.server, "upload_part") == 2 + 2 + 4);
   s3_fixture_end(&f);
   free(data);
 }
@@ -428,13 +445,13 @@ test_stream_failures(void)
     "upload_part nth=2 count=0 status=403 code=AccessDenied",
     "upload_complete count=0 status=403 code=AccessDenied",
   };
-  char *data = uploads_data(21 * MIB, 9);
+  char *data = uploads_data(11 * MIB, 9);
   s3_fixture f;
   size_t i;
 
   for (i = 0; i < TAP_COUNT(rules); i++) {
     s3_fixture_begin(&f, rules[i], SMALL_PARTS);
-    s3_fixture_expect(&f, uploads_stream(&f, "a", data, 21 * MIB, MIB, 0, NULL,
+    s3_fixture_expect(&f, uploads_stream(&f, "a", data, 11 * MIB, MIB, 0, NULL,
                                          NULL), SB_DENIED, "AccessDenied");
     s3_fixture_close(&f);
     CU_ASSERT(s3_server_uploads(f.server, S3_TEST_BUCKET) == 0);
@@ -442,14 +459,14 @@ test_stream_failures(void)
     s3_fixture_end(&f);
   }
   s3_fixture_begin(&f, "upload_complete apply reset", SMALL_PARTS);
-  CU_ASSERT(uploads_stream(&f, "a", data, 21 * MIB, MIB, 0, NULL, NULL)
+  CU_ASSERT(uploads_stream(&f, "a", data, 11 * MIB, MIB, 0, NULL, NULL)
             == SB_OK);
-  CU_ASSERT(s3_fixture_holds(&f, "a", data, 21 * MIB));
+  CU_ASSERT(s3_fixture_holds(&f, "a", data, 11 * MIB));
   s3_fixture_end(&f);
   free(data);
 }
 
-/* ---- memory --------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------- */
 
 #define MEMORY_STREAMS 16
 
@@ -495,7 +512,7 @@ uploads_used(void *arg, const char *key, const char *value)
 static void
 test_memory(void)
 {
-  const size_t size = (tap_is_slow() ? 6 : 8) * MIB;
+  const size_t size = 6 * MIB;
   uploads_writer writers[MEMORY_STREAMS];
   atomic_int running = MEMORY_STREAMS;
   char *data = uploads_data(size, 10);
@@ -503,8 +520,7 @@ test_memory(void)
   s3_fixture f;
   size_t i;
 
-  s3_fixture_begin(&f, NULL, SMALL_PARTS "\npayload-signing=unsigned\n"
-                   "checksum=none");
+  s3_fixture_begin(&f, NULL, SMALL_PARTS "\nchecksum=none");
   for (i = 0; i < MEMORY_STREAMS; i++) {
     writers[i] = (uploads_writer){ .f = &f, .data = data, .size = size,
                                    .running = &running };
@@ -523,7 +539,8 @@ test_memory(void)
   }
   tap_note("%llu KiB held at most, of 16 MiB and a part",
            (unsigned long long)most >> 10);
-  CU_ASSERT(most > 0 && most <= 21 * MIB);
+  /* On a busy machine a stream can seem idle, and another gets its turn. */
+  CU_ASSERT(most > 0 && most <= 26 * MIB);
   most = 0;
   CU_ASSERT(s3_describe(&f.store->base, uploads_used, &most, NULL) == SB_OK);
   CU_ASSERT(most == 0);
@@ -589,7 +606,8 @@ main(int argc, char **argv)
     { "put_conditions", test_put_conditions },
     { "put_faults", test_put_faults },
     { "put_failures", test_put_failures },
-    { "put_settled", test_put_settled },
+    { "settled", test_settled },
+    { "conditions_ignored", test_conditions_ignored },
     { "put_cancelled", test_put_cancelled },
     { "stream", test_stream },
     { "stream_conditions", test_stream_conditions },

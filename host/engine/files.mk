@@ -16,4 +16,3 @@ sb_engine_files = \
 	engine/entries_whole.c engine/entries_pass.h \
 	engine/entries_walk.c
 # Names of long keys are hashed with SHA-256.
-libsbcore_la_LIBADD = -lcrypto

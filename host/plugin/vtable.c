@@ -106,5 +106,5 @@ plugin_check_store(const char *plugin_name, const sb_store *store,
                    sb_error *err)
 {
   return vtable_check(plugin_name, "store", store == NULL ? NULL : store->ops,
-                      sizeof (sb_store_ops), vtable_store, err);
+                      offsetof (sb_store_ops, sweep), vtable_store, err);
 }

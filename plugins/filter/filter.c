@@ -482,7 +482,7 @@ filter_cancel(sb_store *base, uint64_t id)
     f->lower->ops->cancel(f->lower, lower_id);
 }
 
-/* ---- passed down as they are --------------------------------------------- */
+/* ---- passed down as they are -------------------------------------------- */
 
 /* The number would be the lower store's, so none is given: a sweep cannot be
    cancelled through a filter. */

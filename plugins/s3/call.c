@@ -17,6 +17,7 @@
 #define CALL_FIXED_CREDENTIALS 4
 #define CALL_CHECK_ATTEMPTS 3u
 #define CALL_ASK_AGAIN_MS 2000
+#define CALL_HASH_MIN (128u << 10)
 #define CALL_SKEW_MS (4 * 60 * 1000)
 
 const char *const s3_kind_names[S3_KINDS] = {
@@ -134,6 +135,48 @@ s3_call_header(s3_call *call, const char *name, const char *value)
   call->headers[call->header_count++].value = value;
 }
 
+/* On a thread of the IO lane. */
+static void
+call_hash(void *arg)
+{
+  s3_call *call = arg;
+  s3_net *net = call_net(call);
+
+  s3_request_hash(call);
+  pthread_mutex_lock(&net->lock);
+  call->queue_next = net->hashed_first;
+  net->hashed_first = call;
+  pthread_mutex_unlock(&net->lock);
+  s3_net_wake(net);
+}
+
+void
+s3_call_hashed(s3_call *call)
+{
+  call->hashing = 0;
+  if (call->op->cancelled)
+    s3_call_end(call, call_fail(call, SB_CANCELLED, "cancelled"));
+  else
+    s3_queue_add(call_net(call), call);
+}
+
+/* Digests of a large body would hold up the network thread. */
+static int
+call_hash_elsewhere(s3_call *call)
+{
+  const sb_host *host = call->op->store->host;
+
+  if (call->hashed || call->body.length < CALL_HASH_MIN)
+    return 0;
+  s3_request_plan(call);
+  if (!call->hash_payload && call->hash_checksum == (int)S3_CHECKSUM_NONE)
+    return 0;
+  call->hashing = 1;
+  if (host->execute(host, SB_LANE_IO, call_hash, call, NULL) != SB_OK)
+    call->hashing = 0;
+  return call->hashing;
+}
+
 void
 s3_call_start(s3_call *call)
 {
@@ -159,7 +202,7 @@ s3_call_start(s3_call *call)
     call->deadline_ns = op->deadline_ns;
   if (op->cancelled)
     s3_call_end(call, call_fail(call, SB_CANCELLED, "cancelled"));
-  else
+  else if (!call_hash_elsewhere(call))
     s3_queue_add(net, call);
 }
 
@@ -237,7 +280,7 @@ call_give_up(s3_call *call, sb_status status, const char *reason)
 void
 s3_call_cancel(s3_call *call)
 {
-  if (call->ended)
+  if (call->ended || call->hashing)
     return;
   if (call->exchange != NULL)
     s3_exchange_abort(call->exchange, S3_STOP_CANCELLED);
@@ -262,7 +305,8 @@ s3_calls_tick(s3_net *net)
 
   for (call = net->calls; call != NULL; call = next) {
     next = call->all_next;
-    if (!call->ended && call->exchange == NULL && now >= call->deadline_ns)
+    if (!call->ended && !call->hashing && call->exchange == NULL
+        && now >= call->deadline_ns)
       call_give_up(call, SB_TIMEOUT, call_late_reason(net, call));
   }
 }

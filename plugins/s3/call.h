@@ -102,6 +102,9 @@ struct s3_call {
   s3_call *queue_next, *queue_previous;
   s3_call *all_next, *all_previous; /* in net->calls */
   int queued, ended;
+  int hashing;               /* on another thread; it cannot end meanwhile */
+  int hash_payload, hash_checksum; /* what is wanted: 1, an s3_checksum */
+  int hash_failed;
   int hashed;                /* the two below are filled */
   char payload[S3_SHA256_HEX];
   char checksum[S3_MD5_BASE64];

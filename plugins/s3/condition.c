@@ -9,7 +9,7 @@
 
 #define CONDITION_META_PREFIX "x-amz-meta-"
 
-/* ---- checking ------------------------------------------------------------ */
+/* ---- checking ----------------------------------------------------------- */
 
 static sb_status
 condition_meta_text_check(const char *key, const sb_meta *meta, sb_error *err)
@@ -92,7 +92,7 @@ s3_condition_check(const s3_store *store, const char *key, uint32_t flags,
   return condition_meta_check(key, meta, meta_count, err);
 }
 
-/* ---- headers ------------------------------------------------------------- */
+/* ---- headers ------------------------------------------------------------ */
 
 size_t
 s3_condition_size(const char *if_match, const sb_meta *meta,
@@ -160,7 +160,7 @@ s3_condition_add_test(const s3_condition *c, s3_call *call)
     s3_call_header(call, "if-match", c->if_match);
 }
 
-/* ---- settling ------------------------------------------------------------ */
+/* ---- settling ----------------------------------------------------------- */
 
 typedef struct condition_look {
   s3_call call;
@@ -318,10 +318,10 @@ s3_condition_settle(s3_condition *c, s3_op *op, sb_status otherwise,
   condition_settle(c, op, otherwise, 0, fn);
 }
 
-/* ---- deciding ------------------------------------------------------------ */
+/* ---- deciding ----------------------------------------------------------- */
 
-static sb_status
-condition_refused(const s3_condition *c, s3_op *op)
+sb_status
+s3_condition_refuse(const s3_condition *c, s3_op *op)
 {
   if (c->if_match == NULL)
     return sb_fail(&op->error, SB_EXISTS,
@@ -362,7 +362,7 @@ s3_condition_decide(s3_condition *c, s3_op *op, const s3_call *call,
   }
   op->error = call->error;
   if (condition_is_refusal(c, call)) {
-    status = condition_refused(c, op);
+    status = s3_condition_refuse(c, op);
     if (call->ambiguous && c->if_match != NULL)
       status = sb_fail(&op->error, SB_UNKNOWN,
                        "could not find out whether object \"%.300s\" was "

@@ -12,7 +12,7 @@
 
 #include "plugins/s3/call.h"
 
-#define S3_META_COUNT_MAX 14u     /* metadata of an object, nonce not counted */
+#define S3_META_COUNT_MAX 14u     /* metadata of an object, less the nonce */
 
 typedef struct s3_condition {
   const char *key;                /* the object's name */
@@ -61,6 +61,9 @@ void s3_condition_add_test(const s3_condition *c, s3_call *call);
    settled by looking at the object first. */
 void s3_condition_decide(s3_condition *c, s3_op *op, const s3_call *call,
                          s3_settle_fn *fn);
+
+/* Fills op->error with SB_EXISTS or SB_CONFLICT: the condition does not hold. */
+sb_status s3_condition_refuse(const s3_condition *c, s3_op *op);
 
 /* Looks whether the object is the one that this write would have made: fn gets
    SB_OK and its etag, or `otherwise`, for which op->error has been filled. */

@@ -4,11 +4,12 @@
  *
  * The source is looked at first, as the answer to a copy does not tell the
  * size. What is large is copied in parts. Create-only copies are too, whatever
- * their size: not every server heeds If-None-Match of CopyObject, but each one
- * that has conditional writes heeds it when an upload is completed. A source
- * in another bucket cannot be looked at from here; so a create-only copy of it
- * is one CopyObject with If-None-Match, after a look at the target, and
- * without that header's help two of them at once may both succeed.
+ * their size: most servers do not heed If-None-Match of CopyObject, but heed it
+ * when an upload is completed. Gaps, in which two such copies at once may both
+ * succeed: servers that heed neither (Ceph RGW 16); and sources in another
+ * bucket, which cannot be looked at from here, so that a create-only copy is
+ * one CopyObject with If-None-Match. In both the target is looked at just
+ * before.
  */
 #include "config.h"
 
@@ -90,7 +91,7 @@ copy_look(copy_op *copy, const char *key, void (*done)(s3_call *call))
   s3_call_start(&copy->look);
 }
 
-/* ---- one request ---------------------------------------------------------- */
+/* ---- one request -------------------------------------------------------- */
 
 static void copy_begin(copy_op *copy);
 
@@ -171,7 +172,7 @@ copy_one(copy_op *copy)
   s3_call_start(call);
 }
 
-/* ---- in parts ------------------------------------------------------------- */
+/* ---- in parts ----------------------------------------------------------- */
 
 static void
 copy_fill(s3_transfer *t, s3_part *part, uint64_t offset, uint64_t length)
@@ -267,7 +268,7 @@ copy_parts(copy_op *copy, uint64_t size)
   s3_transfer_start(t);
 }
 
-/* ---- looking first -------------------------------------------------------- */
+/* ---- looking first ------------------------------------------------------ */
 
 static void
 copy_looked(s3_call *call)
@@ -332,7 +333,7 @@ copy_start(s3_op *op)
   copy_begin((copy_op *)op);
 }
 
-/* ---- the method ----------------------------------------------------------- */
+/* ---- the method --------------------------------------------------------- */
 
 /* "HOST/BUCKET" or "BUCKET" of "s3://...", or NULL. */
 static const char *

@@ -73,7 +73,7 @@ s3_hold_is_short(const s3_store *store)
   return all != NULL && all->waiting > 0;
 }
 
-/* ---- who is served -------------------------------------------------------- */
+/* ---- who is served ------------------------------------------------------ */
 
 /* What is kept free for the stream whose turn it is. */
 static uint64_t
@@ -225,7 +225,7 @@ hold_tick(void *arg)
   hold_run(store);
 }
 
-/* ---- what streams call ---------------------------------------------------- */
+/* ---- what streams call -------------------------------------------------- */
 
 int
 s3_hold_take(s3_hold *hold, uint64_t bytes)
@@ -282,10 +282,9 @@ s3_hold_sealed(s3_hold *hold)
 {
   hold_all *all = hold_all_of(hold->store);
 
-  if (all->turn != hold)
-    return;
-  all->turn = NULL;
-  hold_run(hold->store);
+  /* Nobody is served yet: the part is about to be sent. */
+  if (all->turn == hold)
+    all->turn = NULL;
 }
 
 void

@@ -21,9 +21,9 @@
 typedef struct s3_hold s3_hold;
 struct s3_hold {
   s3_store *store;
-  /* Of the stream. `granted`: what it waited for is charged to it now. `press`:
-     memory is short and nothing is being sent: send what there is, but do not
-     leave. */
+  /* Of the stream. `granted`: what it waited for is charged to it now.
+     `press`: memory is short and nothing is being sent: send what there is,
+     but do not leave. */
   void (*granted)(s3_hold *hold);
   void (*press)(s3_hold *hold);
   uint64_t filled, part_left; /* of the part that is being filled */

@@ -236,6 +236,7 @@ s3_net_cancel(s3_net *net)
 
 typedef struct net_mail {
   s3_op *ops;
+  s3_call *hashed;
   int stop, cancel, credentials_came;
   sb_error credentials_error;
 } net_mail;
@@ -248,6 +249,8 @@ net_mail_take(s3_net *net, net_mail *mail)
   pthread_mutex_lock(&net->lock);
   mail->ops = net->inbox_first;
   net->inbox_first = net->inbox_last = NULL;
+  mail->hashed = net->hashed_first;
+  net->hashed_first = NULL;
   mail->stop = net->stop;
   mail->cancel = net->cancel_asked;
   net->cancel_asked = 0;
@@ -278,8 +281,13 @@ net_mail_handle(s3_net *net)
 {
   net_mail mail;
   s3_op *op, *next;
+  s3_call *call;
 
   net_mail_take(net, &mail);
+  while ((call = mail.hashed) != NULL) {
+    mail.hashed = call->queue_next;
+    s3_call_hashed(call);
+  }
   for (op = mail.ops; op != NULL; op = next) {
     next = op->inbox_next;
     op->start(op);
@@ -317,7 +325,7 @@ net_inbox_empty(s3_net *net)
 
   pthread_mutex_lock(&net->lock);
   empty = net->inbox_first == NULL && !net->credentials_came
-          && !net->cancel_asked && !net->stop;
+          && !net->cancel_asked && !net->stop && net->hashed_first == NULL;
   pthread_mutex_unlock(&net->lock);
   return empty;
 }

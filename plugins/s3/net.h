@@ -85,6 +85,7 @@ struct s3_net {
   s3_credentials *credentials_new;
   sb_error credentials_error;
   int cancel_asked;
+  s3_call *hashed_first;     /* their digests are there */
   atomic_int awake;          /* 1: no wake-up needed */
 
   /* ---- the network thread's ---- */
@@ -147,6 +148,7 @@ void s3_answer_line(s3_answer *answer, const char *line, size_t len);
 int s3_call_attempt(s3_call *call);  /* from the queue: 0, or -1: not started */
 void s3_call_finished(s3_exchange *x); /* an exchange is over */
 void s3_call_end(s3_call *call, sb_status status); /* error is filled */
+void s3_call_hashed(s3_call *call);  /* its digests are there */
 void s3_calls_ended(s3_net *net);    /* calls `done` of those that are over */
 void s3_calls_tick(s3_net *net);     /* deadlines of calls that wait */
 void s3_calls_no_credentials(s3_net *net, const sb_error *error);

@@ -96,7 +96,7 @@ remove_end(remove_op *r)
   s3_op_end(&r->op, first == NULL ? SB_OK : first->status);
 }
 
-/* ---- one by one ---------------------------------------------------------- */
+/* ---- one by one --------------------------------------------------------- */
 
 static void remove_step(remove_op *r);
 
@@ -147,7 +147,7 @@ remove_singles(remove_op *r)
       remove_single(r, &r->slots[i], r->left[r->left_next++]);
 }
 
-/* ---- all at once --------------------------------------------------------- */
+/* ---- all at once -------------------------------------------------------- */
 
 /* The class and status of a name's error in a batch's answer. */
 static s3_verdict
@@ -275,7 +275,7 @@ remove_batch(remove_op *r)
   s3_call_start(call);
 }
 
-/* ---- rounds -------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------- */
 
 static void
 remove_again(void *arg)
@@ -364,7 +364,7 @@ remove_stop(s3_op *op)
   remove_end(r);
 }
 
-/* ---- the method ---------------------------------------------------------- */
+/* ---- the method --------------------------------------------------------- */
 
 static sb_status
 remove_check(const sb_remove_request *request, sb_error *err)

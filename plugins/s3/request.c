@@ -72,35 +72,49 @@ request_checksum(const s3_store *store, const s3_call *call)
   return checksum;
 }
 
-/* The digests of a body are the same for each attempt. */
-static sb_status
-request_hash(const s3_store *store, s3_call *call, sb_error *err)
+void
+s3_request_plan(s3_call *call)
 {
-  s3_checksum checksum = request_checksum(store, call);
-  int failed = 0;
+  const s3_store *store = call->op->store;
 
-  if (call->hashed)
-    return SB_OK;
+  call->hash_payload = request_is_signed(store) && call->body.length > 0;
+  call->hash_checksum = (int)request_checksum(store, call);
+}
+
+/* The digests of a body are the same for each attempt. */
+void
+s3_request_hash(s3_call *call)
+{
   call->payload[0] = call->checksum[0] = '\0';
-  if (request_is_signed(store) && call->body.length > 0)
-    failed = s3_sha256_hex(&call->body, call->payload);
-  if (checksum == S3_CHECKSUM_CRC32C)
+  call->hash_failed = 0;
+  if (call->hash_payload)
+    call->hash_failed |= s3_sha256_hex(&call->body, call->payload);
+  if (call->hash_checksum == (int)S3_CHECKSUM_CRC32C)
     s3_crc32c_base64(&call->body, call->checksum);
-  else if (checksum == S3_CHECKSUM_MD5)
-    failed |= s3_md5_base64(&call->body, call->checksum);
-  if (failed)
+  else if (call->hash_checksum == (int)S3_CHECKSUM_MD5)
+    call->hash_failed |= s3_md5_base64(&call->body, call->checksum);
+  call->hashed = 1;
+}
+
+static sb_status
+request_hash(s3_call *call, sb_error *err)
+{
+  if (!call->hashed) {
+    s3_request_plan(call);
+    s3_request_hash(call);
+  }
+  if (call->hash_failed)
     return sb_fail(err, SB_UNSUPPORTED,
                    "this OpenSSL has no SHA-256 or MD5 for the body");
-  call->hashed = 1;
   return SB_OK;
 }
 
 static const char *
-request_payload(const s3_store *store, const s3_call *call)
+request_payload(const s3_call *call)
 {
   if (call->body.length == 0)
     return S3_EMPTY_SHA256;
-  return request_is_signed(store) ? call->payload : S3_UNSIGNED_PAYLOAD;
+  return call->hash_payload ? call->payload : S3_UNSIGNED_PAYLOAD;
 }
 
 static void
@@ -114,7 +128,7 @@ request_collect(const s3_store *store, s3_call *call, request_headers *headers)
     request_add(headers, call->headers[i].name, call->headers[i].value);
   if (call->checksum[0] != '\0')
     request_add(headers,
-                request_checksum(store, call) == S3_CHECKSUM_CRC32C
+                call->hash_checksum == (int)S3_CHECKSUM_CRC32C
                   ? "x-amz-checksum-crc32c"
                   : "content-md5",
                 call->checksum);
@@ -179,7 +193,7 @@ s3_request_prepare(s3_exchange *x, sb_error *err)
   s3_call *call = x->call;
   request_headers headers = { .count = 0 };
   s3_sign_request sign = { .method = call->method, .service = "s3" };
-  sb_status status = request_hash(store, call, err);
+  sb_status status = request_hash(call, err);
 
   if (status != SB_OK)
     return status;
@@ -189,7 +203,7 @@ s3_request_prepare(s3_exchange *x, sb_error *err)
   sign.query = call->query == NULL ? "" : call->query;
   sign.headers = headers.items;
   sign.header_count = headers.count;
-  sign.payload = request_payload(store, call);
+  sign.payload = request_payload(call);
   sign.region = store->endpoint.region;
   sign.time_ms = (uint64_t)((int64_t)net->host->clock_ms(net->host)
                             + store->clock_offset_ms);

@@ -82,7 +82,7 @@ stream_no_memory(sb_stream *s)
                  s->upload.op.name);
 }
 
-/* ---- parts ---------------------------------------------------------------- */
+/* ---- parts -------------------------------------------------------------- */
 
 static void
 stream_part_free(sb_stream *s, stream_part *p)
@@ -158,7 +158,7 @@ stream_seal(sb_stream *s)
   s3_hold_sealed(&s->hold);
 }
 
-/* ---- failing -------------------------------------------------------------- */
+/* ---- failing ------------------------------------------------------------ */
 
 static void
 stream_cancel_parts(sb_stream *s)
@@ -195,7 +195,7 @@ stream_fail(sb_stream *s, sb_status status)
   stream_drop(s);
 }
 
-/* ---- taking bytes --------------------------------------------------------- */
+/* ---- taking bytes ------------------------------------------------------- */
 
 static size_t
 stream_chunk_size(const sb_stream *s, uint64_t part_size)
@@ -368,7 +368,7 @@ stream_watch_write(sb_stream *s)
                               stream_write_late, s);
 }
 
-/* ---- sending -------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------ */
 
 static int
 stream_should_create(const sb_stream *s)
@@ -464,7 +464,7 @@ stream_sent(s3_upload *u, s3_part *part, sb_status status)
   stream_step(s);
 }
 
-/* ---- ending --------------------------------------------------------------- */
+/* ---- ending ------------------------------------------------------------- */
 
 static void
 stream_finished(s3_upload *u, sb_status status, const char *etag)
@@ -596,12 +596,17 @@ stream_abandoned(void *arg)
   s3_op_end(op, status);
 }
 
-/* The end of the whole stream. */
+/* The end of the whole stream. An abort waits until the upload is gone. */
 static void
 stream_close(sb_stream *s)
 {
   s->abandoning = 1;
-  s3_upload_abandon(&s->upload, stream_abandoned, s);
+  if (s->end->abort) {
+    s3_upload_abandon(&s->upload, stream_abandoned, s);
+  } else {
+    s3_upload_abandon(&s->upload, NULL, NULL);
+    stream_abandoned(s);
+  }
 }
 
 /* Does what can be done now. What it starts may lead here again, and may not
@@ -633,7 +638,7 @@ stream_step(sb_stream *s)
     s3_upload_abandon(&s->upload, NULL, NULL);
 }
 
-/* ---- memory --------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------- */
 
 static void
 stream_granted(s3_hold *hold)
@@ -653,7 +658,7 @@ stream_press(s3_hold *hold)
     stream_send(s);
 }
 
-/* ---- the methods ---------------------------------------------------------- */
+/* ---- the methods -------------------------------------------------------- */
 
 static void
 stream_write_start(s3_op *op)

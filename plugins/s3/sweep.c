@@ -3,10 +3,10 @@
  * sweep: gives up the uploads in parts that nobody will complete. The store
  * only lists them; whose they are, the caller knows by their names.
  *
- * MinIO lists the uploads of exactly the object that `prefix` names, and those
- * of a whole bucket when it is empty (in some versions, as far as the process
- * remembers). So there the bucket is listed and the prefix looked for here.
- * MinIO also gives up uploads of its own, 24 hours old, by default.
+ * MinIO lists the uploads of exactly the object that `prefix` names, and, with
+ * an empty one, those of the bucket that were begun since it was started. So
+ * there the bucket is listed and the prefix looked for here. What it has
+ * forgotten MinIO gives up itself, 24 hours later by default.
  */
 #include "config.h"
 
@@ -72,7 +72,7 @@ sweep_fail(sweep_op *sweep, sb_status status, const char *reason)
 
 static void sweep_step(sweep_op *sweep);
 
-/* ---- giving up ------------------------------------------------------------ */
+/* ---- giving up ---------------------------------------------------------- */
 
 static void
 sweep_given_up(s3_call *call)
@@ -129,7 +129,7 @@ sweep_next(sweep_op *sweep)
   return NULL;
 }
 
-/* ---- listing -------------------------------------------------------------- */
+/* ---- listing ------------------------------------------------------------ */
 
 static int
 sweep_same(const char *a, const char *b)
@@ -266,7 +266,7 @@ sweep_start(s3_op *op)
     s3_op_end(op, sweep->status);
 }
 
-/* ---- the method ----------------------------------------------------------- */
+/* ---- the method --------------------------------------------------------- */
 
 sb_status
 s3_sweep(sb_store *base, const sb_sweep_request *request, uint64_t *id,

@@ -160,11 +160,12 @@ s3_transfer_dispose(s3_transfer *t)
   s3_upload_dispose(&t->upload);
 }
 
-/* ---- puts ---------------------------------------------------------------- */
+/* ---- puts --------------------------------------------------------------- */
 
 typedef struct transfer_put {
   s3_transfer transfer;
   s3_body body;
+  s3_call whole;            /* all in one request */
 } transfer_put;
 
 static void
@@ -179,14 +180,61 @@ transfer_put_fill(s3_transfer *t, s3_part *part, uint64_t offset,
 }
 
 static void
+transfer_put_decided(s3_op *op, sb_status status, const char *etag)
+{
+  op->result.size = ((transfer_put *)op)->body.length;
+  (void)strncpy(op->result.etag, etag, SB_ETAG_MAX);
+  s3_op_end(op, status);
+}
+
+static void
+transfer_put_called(s3_call *call)
+{
+  transfer_put *put = call->arg;
+
+  s3_condition_decide(&put->transfer.upload.condition, call->op, call,
+                      transfer_put_decided);
+}
+
+static void
+transfer_put_whole(transfer_put *put)
+{
+  s3_condition *condition = &put->transfer.upload.condition;
+  s3_call *call = &put->whole;
+
+  call->op = &put->transfer.upload.op;
+  call->kind = S3_KIND_PUT;
+  call->flags = S3_CALL_WRITE | S3_CALL_CHECKSUM | S3_CALL_OBJECT
+                | S3_CALL_CUSTOMER_KEY;
+  call->method = "PUT";
+  call->key = call->op->name;
+  call->body = put->body;
+  call->done = transfer_put_called;
+  call->arg = put;
+  s3_condition_add_meta(condition, call, 0);
+  s3_condition_add_test(condition, call);
+  s3_call_start(call);
+}
+
+/* A server may ignore the condition of an upload's completion; of a PUT it
+   heeds it if it has conditional writes at all. */
+static void
 transfer_put_start(s3_op *op)
 {
-  s3_transfer_start((s3_transfer *)op);
+  transfer_put *put = (transfer_put *)op;
+
+  if (s3_condition_asked(&put->transfer.upload.condition)
+      && op->store->settings->endpoint != NULL
+      && put->body.length <= S3_PUT_MAX)
+    transfer_put_whole(put);
+  else
+    s3_transfer_start(&put->transfer);
 }
 
 static void
 transfer_put_free(s3_op *op)
 {
+  s3_call_dispose(&((transfer_put *)op)->whole);
   s3_transfer_dispose((s3_transfer *)op);
 }
 

@@ -99,8 +99,8 @@ server_build()
     server_go
     server_say "building $2@$3, which may take minutes"
     made=$(mktemp -d "$server_cache/build.XXXXXX") || exit 1
-    if ! CGO_ENABLED=0 GOBIN=$made "$go" install -ldflags '-s -w' "$2@$3" >"$made/log" 2>&1
-    then
+    if ! CGO_ENABLED=0 GOBIN=$made "$go" install -ldflags '-s -w' "$2@$3" \
+           >"$made/log" 2>&1; then
       tail -n 5 "$made/log" >&2
       rm -rf "$made"
       server_unavailable "could not build $2@$3"
@@ -140,8 +140,7 @@ server_env()
 
 server_random()
 {
-  python3 -c 'import secrets, sys; print(secrets.token_hex(int(sys.argv[1])))' \
-    "$1"
+  python3 -c "import secrets; print(secrets.token_hex($1))"
 }
 
 # server_kept NAME COMMAND...: what the command prints, made once for the

@@ -276,7 +276,8 @@ object_is_needed(const life *l, const sb_checkpoint_info *list, size_t count,
   const char *slash = strrchr(name, '/');
   size_t i;
 
-  if (strncmp(slash == NULL ? name : slash + 1, "HEAD", 4) == 0)
+  if (bucket_is_entry(name) ||
+      strncmp(slash == NULL ? name : slash + 1, "HEAD", 4) == 0)
     return 1;
   for (i = 0; i < count; i++) {
     const attempt *a = ledger_find(l, list[i].id, list[i].generation);

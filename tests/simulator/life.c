@@ -339,6 +339,7 @@ life_of_seed(uint64_t seed, uint64_t steps, int verbose,
   l->rng = rng_of(seed, 3);
   l->steps_max = steps;
   life_character(l);
+  l->engine_options.layout = seed % 4 == 3;
   if (special != NULL && special->prepare != NULL)
     special->prepare(special->arg, l);
   l->master = sim_process_new(&l->s, "master", NULL);

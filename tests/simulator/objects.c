@@ -144,14 +144,23 @@ objects_hash(const object_data *data)
   return hash;
 }
 
-/* HEAD is the one object that is ever replaced. A numbered HEAD that was
+int
+bucket_is_entry(const char *name)
+{
+  const char *state = strstr(name, "state/");
+
+  return state != NULL && strncmp(state, "state/_/", 8) != 0;
+}
+
+/* HEAD and entries are the objects that are ever replaced. A numbered HEAD that was
    removed may be made again by an old writer: it finds out by listing. */
 static int
 objects_replaceable(const char *name)
 {
   const char *slash = strrchr(name, '/');
 
-  return strncmp(slash == NULL ? name : slash + 1, "HEAD", 4) == 0;
+  return bucket_is_entry(name) ||
+         strncmp(slash == NULL ? name : slash + 1, "HEAD", 4) == 0;
 }
 
 static void
