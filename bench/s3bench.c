@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * s3bench: what the S3 client does and costs. With a configuration file it
- * writes and reads objects of one size, many at a time, on a real server. The
+ * writes and reads objects of one size, many at a time, on a real server;
+ * "streams" writes as many streams at once and prints the memory that took. The
  * case "cpu" needs no server: it compares the processor time of a small signed
  * request with that of a bare libcurl loop that sends the same bytes.
  */
@@ -129,6 +130,108 @@ run_next(run_slot *slot)
     die(slot->name, err.message);
 }
 
+/* ---- streams: what uploads hold in memory --------------------------------- */
+
+#define STREAM_PIECE (256u << 10)
+
+typedef struct stream_slot {
+  run *owner;
+  sb_stream *stream;
+  uint64_t written;
+  sb_slice piece;
+  char name[64];
+} stream_slot;
+
+static void
+stream_over(void *arg, const sb_store_result *result)
+{
+  stream_slot *slot = arg;
+  run *r = slot->owner;
+
+  pthread_mutex_lock(&r->lock);
+  r->done++;
+  if (result->status != SB_OK && r->failed++ == 0)
+    (void)fprintf(stderr, "s3bench: %s\n", result->error->message);
+  pthread_cond_signal(&r->over);
+  pthread_mutex_unlock(&r->lock);
+}
+
+static void
+stream_next(void *arg, const sb_store_result *result)
+{
+  stream_slot *slot = arg;
+  run *r = slot->owner;
+  sb_error err;
+  sb_status status;
+
+  if (result != NULL && result->status != SB_OK)
+    die(slot->name, result->error->message);
+  if (slot->written < r->settings->size) {
+    sb_write_request write = {
+      .base = { .struct_size = sizeof write, .done = stream_next, .arg = slot,
+                .deadline_ns = SB_NO_DEADLINE },
+      .body = &slot->piece, .body_count = 1,
+    };
+
+    slot->written += slot->piece.len;
+    status = r->store->ops->put_write(r->store, slot->stream, &write, &err);
+  } else {
+    sb_request commit = { .struct_size = sizeof commit, .done = stream_over,
+                          .arg = slot };
+
+    status = r->store->ops->put_commit(r->store, slot->stream, &commit, &err);
+  }
+  if (status != SB_OK)
+    die(slot->name, err.message);
+}
+
+static uint64_t
+peak_kib(void)
+{
+  struct rusage usage;
+
+  getrusage(RUSAGE_SELF, &usage);
+  return (uint64_t)usage.ru_maxrss;
+}
+
+/* `in_flight` streams of `size` bytes at once. */
+static void
+run_streams(run *r)
+{
+  const run_settings *s = r->settings;
+  stream_slot *slots = calloc(s->in_flight, sizeof *slots);
+  uint64_t before = peak_kib(), start = now_ns();
+  unsigned i;
+  sb_error err;
+
+  if (slots == NULL)
+    die("streams", "out of memory");
+  for (i = 0; i < s->in_flight; i++) {
+    sb_stream_request open = { .struct_size = sizeof open,
+                               .name = slots[i].name };
+
+    slots[i].owner = r;
+    slots[i].piece = sb_slice_of(r->body, STREAM_PIECE);
+    (void)snprintf(slots[i].name, sizeof slots[i].name, "s3bench/s%06u", i);
+    if (r->store->ops->put_open(r->store, &open, &slots[i].stream, &err)
+        != SB_OK)
+      die(slots[i].name, err.message);
+  }
+  for (i = 0; i < s->in_flight; i++)
+    stream_next(&slots[i], NULL);
+  pthread_mutex_lock(&r->lock);
+  while (r->done < s->in_flight)
+    pthread_cond_wait(&r->over, &r->lock);
+  pthread_mutex_unlock(&r->lock);
+  printf("case=streams streams=%u size=%llu failed=%llu seconds=%.2f "
+         "resident_before_mib=%.1f resident_peak_mib=%.1f grown_mib=%.1f\n",
+         s->in_flight, (unsigned long long)s->size,
+         (unsigned long long)r->failed, (double)(now_ns() - start) * 1e-9,
+         (double)before / 1024, (double)peak_kib() / 1024,
+         (double)(peak_kib() - before) / 1024);
+  free(slots);
+}
+
 static void
 run_slots_make(run *r)
 {
@@ -245,7 +348,10 @@ case_server(const run_settings *settings, const char *name)
       || sb_config_load(config, settings->config, &err) != SB_OK)
     die(settings->config, err.message);
   backend = run_open(&r, config);
-  (void)run_case(&r, name, is_put, 1);
+  if (strcmp(name, "streams") == 0)
+    run_streams(&r);
+  else
+    (void)run_case(&r, name, is_put, 1);
   run_slots_free(&r);
   sb_backend_close(backend);
   sb_config_free(config);
@@ -462,7 +568,7 @@ main(int argc, char **argv)
     }
   if (optind == argc || settings.in_flight == 0 || settings.count == 0)
     die("usage", "s3bench [--config FILE] [--size BYTES] [--count N] "
-                 "[--in-flight N] [--rounds N] put|get|cpu...");
+                 "[--in-flight N] [--rounds N] put|get|streams|cpu...");
   for (; optind < argc; optind++)
     if (strcmp(argv[optind], "cpu") == 0)
       case_cpu(&settings);

@@ -17,6 +17,7 @@ libs3_la_SOURCES = \
 	s3/get.c \
 	s3/head.c \
 	s3/hold.c s3/hold.h \
+	s3/judge.c s3/judge.h \
 	s3/list.c \
 	s3/metrics.c s3/metrics.h \
 	s3/multipart.c s3/multipart.h \
@@ -50,7 +51,8 @@ libs3_la_SOURCES = \
 	s3/sign.c s3/sign.h \
 	s3/source.c s3/source.h \
 	s3/store.c \
-	s3/stream.c \
+	s3/stream.c s3/stream.h \
+	s3/stream_fill.c \
 	s3/sweep.c \
 	s3/time.c \
 	s3/transfer.c \

@@ -18,6 +18,7 @@ typedef struct conformance {
   char prefix[64];          /* all names of this run begin so */
   unsigned processes, rounds;
   int shared;               /* other processes see our objects */
+  int lossy;                /* answers may get lost on their way */
   char **argv;              /* to start workers with */
   int argc;
   int failed;               /* of the running case */

@@ -38,7 +38,7 @@ test_s3_cures_LDADD = $(s3_fixture_libs)
 test_s3_hostile_SOURCES = test_s3_hostile.c $(s3_fixture_sources)
 test_s3_hostile_LDADD = $(s3_fixture_libs)
 
-dist_check_SCRIPTS += test-s3-secrets.sh
+dist_check_SCRIPTS += test-s3-server.sh test-s3-secrets.sh
 # It searches their logs.
 test-s3-secrets.log: test_s3_answers.log test_s3_conditions.log \
 	test_s3_cures.log test_s3_faults.log test_s3_hostile.log

@@ -524,6 +524,7 @@ server_send_head(server_work *work, http_text *out)
   uint64_t length = work->head ? reply->head_length : reply->body.len;
   int chunked = server_rule_has(work->rule, "chunked") ||
                 server_rule_has(work->rule, "endless-chunks");
+  const char *left_out = server_rule_value(work->rule, "no-header");
   char date[40];
 
   http_date(server_now(work->server), date);
@@ -539,7 +540,8 @@ server_send_head(server_work *work, http_text *out)
                      http_connection_number(work->connection));
   if (chunked)
     http_text_printf(out, "Transfer-Encoding: chunked\r\n\r\n");
-  else if (reply->status == 204 || reply->status == 304)
+  else if (reply->status == 204 || reply->status == 304 ||
+           (left_out != NULL && strcmp(left_out, "Content-Length") == 0))
     http_text_printf(out, "\r\n");
   else
     http_text_printf(out, "Content-Length: %llu\r\n\r\n",

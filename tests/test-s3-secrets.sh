@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Goal: no secret of a test stands in anything that the s3 plugin, sbctl or the
 # filters print, whatever goes wrong. Method: the logs of the s3 tests that ran
@@ -70,7 +71,10 @@ like "access keys are shown by their end at most" \
   "$(grep -c AKIDTESTEXAMPLE12345 "$work/output")" '^0$'
 
 shopt -s nullglob
-logs=("$builddir"/test_s3_*.log "$builddir"/test-s3-[!s]*.log)
+logs=()
+for log in "$builddir"/test_s3_*.log "$builddir"/test-s3-*.log; do
+  [ "$log" = "$builddir/test-s3-secrets.log" ] || logs+=("$log")
+done
 if [ "${#logs[@]}" = 0 ]; then
   skip "logs of the s3 tests have no secret" "none ran before this one"
 else

@@ -32,6 +32,7 @@ test_vectors(void)
   s3_body body = body_of(&text, 1, 0, 9);
   s3_body empty = body_of(NULL, 0, 0, 0);
   char sha256[S3_SHA256_HEX], md5[S3_MD5_BASE64], crc[S3_CRC32C_BASE64];
+  char again[S3_SHA256_HEX];
   unsigned char zeros[32] = { 0 };
 
   CU_ASSERT_EQUAL(s3_crc32c(0, "123456789", 9), 0xE3069283u);
@@ -45,6 +46,9 @@ test_vectors(void)
   CU_ASSERT_STRING_EQUAL(
     sha256,
     "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225");
+  CU_ASSERT_EQUAL(s3_sha256_crc32c(&body, again, crc), 0);
+  CU_ASSERT_STRING_EQUAL(again, sha256);
+  CU_ASSERT_STRING_EQUAL(crc, "4waSgw==");
   CU_ASSERT_EQUAL(s3_md5_base64(&body, md5), 0);
   CU_ASSERT_STRING_EQUAL(md5, "JfnnlDI7RTiF9RgfG2JNCw==");
   CU_ASSERT_EQUAL(s3_sha256_hex(&empty, sha256), 0);

@@ -244,7 +244,7 @@ test_put_faults(void)
     "upload_complete apply status=500 code=InternalError",
     "upload_complete status=409 code=ConditionalRequestConflict",
     /* All attempts: the upload is made anew. */
-    "upload_complete count=4 status=409 code=ConditionalRequestConflict",
+    "upload_complete count=2 status=409 code=ConditionalRequestConflict",
   };
   size_t i;
 

@@ -116,6 +116,8 @@ answer_value(s3_answer *answer, const char *name, const char *value)
     }
   if (strcasecmp(name, "content-length") == 0)
     answer->length = answer_number(value);
+  else if (strcasecmp(name, "transfer-encoding") == 0)
+    answer->chunked = 1;
   else if (strcasecmp(name, "content-range") == 0)
     answer_range(answer, value);
   else if (strcasecmp(name, "date") == 0)
@@ -138,7 +140,7 @@ answer_value(s3_answer *answer, const char *name, const char *value)
 static int
 answer_wanted(char first)
 {
-  return strchr("cdelrsxCDELRSX", first) != NULL;
+  return strchr("cdelrstxCDELRSTX", first) != NULL;
 }
 
 void

@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The life of a call: queued, attempted, judged, tried again or ended. What an
- * attempt sends is request.c's; what its outcome means, retry.c's.
+ * attempt sends is request.c's; what came of it, judge.c's.
  */
 #include "config.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "plugins/s3/net.h"
+#include "plugins/s3/judge.h"
 #include "plugins/s3/request.h"
-#include "plugins/s3/retry.h"
 
-#define CALL_FIXED_REGION 1
-#define CALL_FIXED_CLOCK 2
-#define CALL_FIXED_CREDENTIALS 4
 #define CALL_CHECK_ATTEMPTS 3u
 #define CALL_ASK_AGAIN_MS 2000
 #define CALL_HASH_MIN (128u << 10)
-#define CALL_SKEW_MS (4 * 60 * 1000)
+#define CALL_HASHING_CANCELLED 2
 
 const char *const s3_kind_names[S3_KINDS] = {
   "get", "head", "put", "list", "delete", "delete_batch", "copy",
@@ -62,68 +58,6 @@ call_fail(s3_call *call, sb_status status, const char *reason)
   return status;
 }
 
-/* A server may repeat what it was sent: nothing secret comes back out. */
-static int
-call_is_safe(const char *message, const s3_exchange *x)
-{
-  const s3_credentials *c = x->credentials;
-  char start[17];
-
-  if (c == NULL)
-    return 1;
-  if (strstr(message, c->access_key) != NULL
-      || strstr(message, c->secret_key) != NULL)
-    return 0;
-  if (c->session_token == NULL)
-    return 1;
-  (void)snprintf(start, sizeof start, "%s", c->session_token);
-  return strstr(message, start) == NULL;
-}
-
-/* "Access Denied. (AccessDenied, HTTP 403, request 4442587FB7D0A2F9)" */
-static void
-call_http_reason(const s3_call *call, const s3_exchange *x,
-                 const s3_xml_error *xml, char *out, size_t size)
-{
-  const char *message = call_is_safe(xml->message, x) ? xml->message : "";
-  const char *id = call->answer.request_id;
-  int worded = message[0] != '\0';
-
-  (void)snprintf(out, size, "%.100s%s%s%sHTTP %d%s%.60s%s", message,
-                 worded ? " (" : "", xml->code,
-                 xml->code[0] != '\0' ? ", " : "", call->answer.http,
-                 id[0] != '\0' ? ", request " : "", id, worded ? ")" : "");
-}
-
-static const char *
-call_stop_reason(s3_stop stop)
-{
-  switch (stop) {
-  case S3_STOP_CANCELLED:
-    return "cancelled";
-  case S3_STOP_DEADLINE:
-    return "the deadline passed";
-  case S3_STOP_FIRST_BYTE:
-    return "no answer in first-byte-timeout";
-  case S3_STOP_STALL:
-    return "the transfer stood still for stall-timeout";
-  case S3_STOP_HEADERS:
-    return "the answer's headers have no end";
-  case S3_STOP_BODY:
-    return "the answer is not what was asked for: too long, or another range";
-  case S3_STOP_RANGE:
-    return "the server ignores ranges";
-  default:
-    return "out of memory";
-  }
-}
-
-static void
-call_log(s3_net *net, uint32_t level, const char *text)
-{
-  net->host->log(net->host, level, net->settings->scheme, text);
-}
-
 /* ---- starting and ending ---------------------------------------------------- */
 
 void
@@ -146,15 +80,18 @@ call_hash(void *arg)
   pthread_mutex_lock(&net->lock);
   call->queue_next = net->hashed_first;
   net->hashed_first = call;
-  pthread_mutex_unlock(&net->lock);
+  /* Within the lock: once the call has ended the store may be closed. */
   s3_net_wake(net);
+  pthread_mutex_unlock(&net->lock);
 }
 
 void
 s3_call_hashed(s3_call *call)
 {
+  int cancelled = call->hashing == CALL_HASHING_CANCELLED;
+
   call->hashing = 0;
-  if (call->op->cancelled)
+  if (cancelled || call->op->cancelled)
     s3_call_end(call, call_fail(call, SB_CANCELLED, "cancelled"));
   else
     s3_queue_add(call_net(call), call);
@@ -280,6 +217,8 @@ call_give_up(s3_call *call, sb_status status, const char *reason)
 void
 s3_call_cancel(s3_call *call)
 {
+  if (call->hashing)
+    call->hashing = CALL_HASHING_CANCELLED;
   if (call->ended || call->hashing)
     return;
   if (call->exchange != NULL)
@@ -338,7 +277,7 @@ s3_calls_no_credentials(s3_net *net, const sb_error *error)
   }
   if (passing
       && s3_timer_start(net, CALL_ASK_AGAIN_MS, call_ask_again, net) != NULL) {
-    call_log(net, SB_LOG_WARN, error->message);
+    s3_net_log(net, SB_LOG_WARN, error->message);
     net->asking_credentials = 1;
   }
 }
@@ -415,286 +354,6 @@ s3_call_attempt(s3_call *call)
   return 0;
 }
 
-/* ---- judging ------------------------------------------------------------------ */
-
-typedef struct call_outcome {
-  s3_verdict verdict;
-  s3_xml_error xml;
-  char reason[256];
-} call_outcome;
-
-static void
-call_set(call_outcome *outcome, s3_class class, sb_status status, int applied,
-         const char *reason)
-{
-  outcome->verdict.class = class;
-  outcome->verdict.status = status;
-  outcome->verdict.applied = applied;
-  (void)snprintf(outcome->reason, sizeof outcome->reason, "%s", reason);
-}
-
-static void
-call_judge_stop(const s3_exchange *x, int sent, call_outcome *outcome)
-{
-  const char *reason = call_stop_reason(x->stop);
-
-  switch (x->stop) {
-  case S3_STOP_CANCELLED:
-    call_set(outcome, S3_CLASS_FINAL, SB_CANCELLED, sent, reason);
-    break;
-  case S3_STOP_DEADLINE:
-    call_set(outcome, S3_CLASS_FINAL, SB_TIMEOUT, sent, reason);
-    break;
-  case S3_STOP_FIRST_BYTE:
-  case S3_STOP_STALL:
-    call_set(outcome, S3_CLASS_TRANSIENT, SB_UNAVAILABLE, sent, reason);
-    break;
-  case S3_STOP_MEMORY:
-    call_set(outcome, S3_CLASS_FINAL, SB_NO_MEMORY, sent, reason);
-    break;
-  default:
-    call_set(outcome, S3_CLASS_FINAL, SB_IO, sent, reason);
-    break;
-  }
-}
-
-static void
-call_judge_curl(const s3_exchange *x, int sent, call_outcome *outcome)
-{
-  const char *text = x->error[0] != '\0' && call_is_safe(x->error, x)
-                       ? x->error
-                       : curl_easy_strerror(x->code);
-
-  outcome->verdict = s3_judge_curl((int)x->code, sent);
-  (void)snprintf(outcome->reason, sizeof outcome->reason, "%.220s", text);
-}
-
-/* A refusal without a body, or one that a wrong clock explains. */
-static void
-call_judge_hints(const s3_call *call, const s3_exchange *x,
-                 call_outcome *outcome)
-{
-  const s3_answer *answer = &call->answer;
-  s3_net *net = call_net(call);
-  int64_t now = (int64_t)net->host->clock_ms(net->host)
-                + net->store->clock_offset_ms;
-  int64_t skew = answer->date_ms == 0 ? 0 : (int64_t)answer->date_ms - now;
-
-  if (answer->http == 400 && answer->region[0] != '\0'
-      && strcmp(answer->region, x->region) != 0)
-    outcome->verdict.class = S3_CLASS_FIX_REGION;
-  if (answer->http == 403 && (skew > CALL_SKEW_MS || skew < -CALL_SKEW_MS)
-      && (outcome->xml.code[0] == '\0'
-          || strcmp(outcome->xml.code, "SignatureDoesNotMatch") == 0
-          || strcmp(outcome->xml.code, "AccessDenied") == 0))
-    outcome->verdict.class = S3_CLASS_FIX_CLOCK;
-}
-
-static void
-call_judge_http(const s3_call *call, const s3_exchange *x, const s3_buf *body,
-                call_outcome *outcome)
-{
-  (void)s3_xml_read_error(x->net->host, s3_buf_string(body), body->len,
-                          &outcome->xml);
-  outcome->verdict = s3_judge_http(call->answer.http, outcome->xml.code);
-  call_http_reason(call, x, &outcome->xml, outcome->reason,
-                   sizeof outcome->reason);
-  call_judge_hints(call, x, outcome);
-}
-
-/* Does a good answer to a GET hold all of what there is, unharmed? */
-static void
-call_judge_bytes(const s3_call *call, call_outcome *outcome)
-{
-  const s3_answer *answer = &call->answer;
-  uint64_t total = answer->http == 206 ? answer->total : answer->length;
-  uint64_t wanted = call->buffer_size;
-  char crc[S3_CRC32C_BASE64];
-
-  if (total != UINT64_MAX) {
-    uint64_t left = total > call->skip ? total - call->skip : 0;
-
-    if (left < wanted)
-      wanted = left;
-    if (call->received != wanted) {
-      call_set(outcome, S3_CLASS_TRANSIENT, SB_IO, 0,
-               "the answer is shorter than it says");
-      return;
-    }
-  }
-  if (answer->crc32c[0] == '\0' || strchr(answer->crc32c, '-') != NULL
-      || strcmp(answer->checksum_type, "COMPOSITE") == 0
-      || total == UINT64_MAX || call->skip != 0 || call->received != total)
-    return;
-  s3_crc32c_text(s3_crc32c(0, call->buffer, (size_t)call->received), crc);
-  if (strcmp(crc, answer->crc32c) != 0)
-    call_set(outcome, S3_CLASS_TRANSIENT, SB_CORRUPT, 0,
-             "the bytes do not match the object's CRC-32C");
-}
-
-/* A 200 that may hold an error, after white space, or be cut off. */
-static void
-call_judge_text(const s3_call *call, const s3_exchange *x,
-                call_outcome *outcome)
-{
-  char root[64];
-
-  s3_xml_root(s3_buf_string(&call->text), call->text.len, root);
-  if (strcmp(root, "Error") == 0) {
-    call_judge_http(call, x, &call->text, outcome);
-    if (outcome->verdict.class == S3_CLASS_FINAL
-        && outcome->verdict.status == SB_INVALID)
-      outcome->verdict.status = SB_IO;
-    if (outcome->verdict.class == S3_CLASS_OK)
-      outcome->verdict = s3_judge_http(500, "");
-  } else if (root[0] == '\0') {
-    call_set(outcome, S3_CLASS_TRANSIENT, SB_IO, 1,
-             "the answer is not XML: is this an S3 server?");
-  }
-}
-
-static void
-call_judge(s3_call *call, const s3_exchange *x, call_outcome *outcome)
-{
-  int http = call->answer.http;
-  long sent = 0;
-
-  memset(outcome, 0, sizeof *outcome);
-  (void)curl_easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &sent);
-  if (x->stop != S3_STOP_NONE)
-    call_judge_stop(x, sent > 0, outcome);
-  else if (x->code != CURLE_OK && !x->complete)
-    call_judge_curl(x, sent > 0, outcome);
-  else if (!x->head_done)
-    call_set(outcome, S3_CLASS_TRANSIENT, SB_UNAVAILABLE, 1,
-             "the answer's headers were cut off");
-  else if (http < 200 || http >= 300)
-    call_judge_http(call, x, &x->error_text, outcome);
-  else if (call->flags & S3_CALL_OK_ERROR)
-    call_judge_text(call, x, outcome);
-  else if (call->buffer != NULL)
-    call_judge_bytes(call, outcome);
-}
-
-/* ---- cures --------------------------------------------------------------------- */
-
-/* "https://bucket.s3.eu-west-1.amazonaws.com/..." to "eu-west-1". */
-static int
-call_location_region(const char *location, char region[64])
-{
-  const char *s3 = strstr(location, "s3");
-  const char *end;
-  size_t len;
-
-  if (s3 == NULL || (s3[2] != '.' && s3[2] != '-'))
-    return 0;
-  s3 += 3;
-  if (strncmp(s3, "dualstack.", 10) == 0)
-    s3 += 10;
-  end = strstr(s3, ".amazonaws.com");
-  if (end == NULL || (len = (size_t)(end - s3)) == 0 || len > 63
-      || memchr(s3, '/', len) != NULL)
-    return 0;
-  memcpy(region, s3, len);
-  region[len] = '\0';
-  return 1;
-}
-
-/* A redirect to where we are already: the same request once more. */
-static int
-call_is_here(const s3_store *store, const char *location)
-{
-  size_t len = strlen(store->endpoint.url);
-
-  return location[0] == '/'
-         || (strncmp(location, store->endpoint.url, len) == 0
-             && (location[len] == '/' || location[len] == '\0'
-                 || location[len] == '?'));
-}
-
-static int
-call_fix_region(s3_call *call, const s3_exchange *x, call_outcome *outcome)
-{
-  s3_store *store = call->op->store;
-  const char *location = call->answer.location;
-  char region[64] = "";
-  char text[256];
-  s3_endpoint endpoint;
-
-  if (strcmp(x->region, store->endpoint.region) != 0)
-    return 1; /* another call has found it out meanwhile */
-  if (call->fixed & CALL_FIXED_REGION)
-    return 0;
-  call->fixed |= CALL_FIXED_REGION;
-  if (call->answer.region[0] != '\0')
-    (void)snprintf(region, sizeof region, "%s", call->answer.region);
-  else if (outcome->xml.region[0] != '\0')
-    (void)snprintf(region, sizeof region, "%s", outcome->xml.region);
-  else if (!store->endpoint.amazon
-           || !call_location_region(location, region)) {
-    if (location[0] == '\0' || call_is_here(store, location))
-      return location[0] != '\0';
-    (void)snprintf(outcome->reason, sizeof outcome->reason,
-                   "the server redirects to \"%.120s\", which is not "
-                   "followed (HTTP %d)", location, call->answer.http);
-    return 0;
-  }
-  if (strcmp(region, store->endpoint.region) == 0
-      || s3_endpoint_make(store->settings, region, store->settings->bucket,
-                          &endpoint, NULL) != SB_OK)
-    return 0;
-  (void)snprintf(text, sizeof text,
-                 "bucket \"%.63s\" is in region \"%.63s\", not in \"%.63s\"",
-                 store->settings->bucket, region, store->endpoint.region);
-  call_log(x->net, SB_LOG_INFO, text);
-  store->endpoint = endpoint;
-  return 1;
-}
-
-static int
-call_fix_clock(s3_call *call, const s3_exchange *x,
-               const call_outcome *outcome)
-{
-  s3_store *store = call->op->store;
-  uint64_t server = outcome->xml.server_time_ms != 0
-                      ? outcome->xml.server_time_ms
-                      : call->answer.date_ms;
-  int64_t offset;
-  char text[160];
-
-  if (server == 0 || (call->fixed & CALL_FIXED_CLOCK))
-    return 0;
-  call->fixed |= CALL_FIXED_CLOCK;
-  offset = (int64_t)server - (int64_t)x->net->host->clock_ms(x->net->host);
-  if (offset - store->clock_offset_ms < 60000
-      && store->clock_offset_ms - offset < 60000)
-    return 0;
-  (void)snprintf(text, sizeof text,
-                 "the clock differs from the server's by %lld s; requests are "
-                 "signed with the server's time", (long long)offset / 1000);
-  call_log(x->net, SB_LOG_WARN, text);
-  store->clock_offset_ms = offset;
-  return 1;
-}
-
-static int
-call_fix(s3_call *call, const s3_exchange *x, call_outcome *outcome)
-{
-  switch (outcome->verdict.class) {
-  case S3_CLASS_FIX_REGION:
-    return call_fix_region(call, x, outcome);
-  case S3_CLASS_FIX_CLOCK:
-    return call_fix_clock(call, x, outcome);
-  case S3_CLASS_FIX_CREDENTIALS:
-    if (call->fixed & CALL_FIXED_CREDENTIALS)
-      return 0;
-    call->fixed |= CALL_FIXED_CREDENTIALS;
-    return s3_provider_reject(call->op->store->provider, x->credentials);
-  default:
-    return 0;
-  }
-}
-
 /* ---- deciding -------------------------------------------------------------------- */
 
 static void
@@ -732,8 +391,16 @@ call_retry(s3_call *call, const s3_verdict *verdict)
   return 1;
 }
 
+/* After a conflict the whole upload has to be made again: its maker does. */
+static int
+call_is_final_conflict(const s3_call *call, const s3_outcome *outcome)
+{
+  return call->kind == S3_KIND_UPLOAD_COMPLETE
+         && strcmp(outcome->xml.code, "ConditionalRequestConflict") == 0;
+}
+
 static void
-call_decide(s3_call *call, const s3_exchange *x, call_outcome *outcome)
+call_decide(s3_call *call, const s3_exchange *x, s3_outcome *outcome)
 {
   s3_net *net = x->net;
   const s3_verdict *verdict = &outcome->verdict;
@@ -751,12 +418,13 @@ call_decide(s3_call *call, const s3_exchange *x, call_outcome *outcome)
     s3_metrics_throttled(net->store->metrics, call->kind);
     s3_queue_throttled(net);
   }
-  if (call_fix(call, x, outcome)) {
+  if (s3_cure(call, x, outcome)) {
     s3_queue_add(net, call);
     return;
   }
   if ((verdict->class == S3_CLASS_TRANSIENT
        || verdict->class == S3_CLASS_THROTTLE)
+      && !call_is_final_conflict(call, outcome)
       && call_retry(call, verdict))
     return;
   /* A definite refusal of the last attempt says nothing of an earlier one
@@ -800,14 +468,14 @@ void
 s3_call_finished(s3_exchange *x)
 {
   s3_call *call = x->call;
-  call_outcome outcome;
+  s3_outcome outcome;
 
   call->exchange = NULL;
   call->received = x->received;
   call_take_off(x);
   call_count(call, x);
   s3_rate_spend(&x->net->download, x->received);
-  call_judge(call, x, &outcome);
+  s3_judge(call, x, &outcome);
   call_decide(call, x, &outcome);
   s3_exchange_give(x);
 }

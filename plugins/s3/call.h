@@ -59,6 +59,7 @@ typedef struct s3_answer {
   uint64_t date_ms;          /* date */
   uint64_t modified_ms;      /* last-modified */
   uint64_t retry_after_ms;   /* retry-after, x-amz-retry-after */
+  int chunked;               /* transfer-encoding */
   s3_buf meta;               /* "key\0value\0..." of x-amz-meta-*, lower case */
 } s3_answer;
 

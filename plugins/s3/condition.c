@@ -229,6 +229,11 @@ condition_seen(s3_op *op, const condition_look *look)
   if (call->status == SB_OK
       && condition_is_ours(&call->answer.meta, look->nonce))
     return SB_OK;
+  if (call->status == SB_OK && call->answer.meta.failed
+      && !(look->given && look->otherwise == SB_OK))
+    return sb_fail(&op->error, SB_UNKNOWN,
+                   "could not find out whether object \"%.300s\" was written: "
+                   "out of memory", call->key);
   if (look->given && look->ambiguous && call->status != SB_OK)
     return sb_fail(&op->error, SB_UNKNOWN,
                    "could not find out whether object \"%.300s\" was written: "
@@ -339,9 +344,10 @@ condition_is_refusal(const s3_condition *c, const s3_call *call)
     return 0;
   if (call->answer.http == 412 || call->answer.http == 304)
     return 1;
+  if (strcmp(call->code, "PreconditionFailed") == 0)
+    return 1;
   return c->if_match != NULL && call->answer.http == 404
-         && strcmp(call->code, "NoSuchBucket") != 0
-         && strcmp(call->code, "NoSuchUpload") != 0;
+         && strcmp(call->code, "NoSuchKey") == 0;
 }
 
 /*
@@ -371,6 +377,12 @@ s3_condition_decide(s3_condition *c, s3_op *op, const s3_call *call,
     condition_settle(c, op, status, call->ambiguous, fn);
   } else if (status == SB_UNKNOWN) {
     condition_settle(c, op, status, 0, fn);
+  } else if (call->ambiguous
+             && (status == SB_CONFLICT || status == SB_NOT_FOUND)) {
+    fn(op, sb_fail(&op->error, SB_UNKNOWN,
+                   "could not find out whether object \"%.200s\" was "
+                   "written: an answer was lost, and then: %.200s", c->key,
+                   call->error.message), "");
   } else {
     fn(op, status, "");
   }

@@ -120,6 +120,14 @@ copy_called(s3_call *call)
   char root[64] = "", etag[SB_ETAG_MAX + 1] = "";
   const char *text = s3_buf_string(&call->text);
 
+  if (call->ambiguous && call->answer.http != 0
+      && (call->status == SB_CONFLICT || call->status == SB_NOT_FOUND)) {
+    s3_op_end(op, sb_fail(&op->error, SB_UNKNOWN,
+                          "could not find out whether object \"%.200s\" was "
+                          "made: an answer was lost, and then: %.200s",
+                          op->name, call->error.message));
+    return;
+  }
   if (call->answer.http == 412 && (copy->flags & SB_PUT_CREATE) != 0) {
     s3_op_end(op, sb_fail(&op->error, SB_EXISTS,
                           "could not copy to object \"%.300s\": it exists",

@@ -9,6 +9,7 @@
 #include "plugins/s3/digest.h"
 
 #define DIGEST_STEP ((size_t)1 << 30) /* isa-l's length is an int */
+#define DIGEST_PASS (16u << 10)
 
 static const char digest_alphabet[] =
   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -108,11 +109,13 @@ s3_hex(const void *data, size_t len, char *out)
 
 /* ---- digests ------------------------------------------------------------ */
 
-/* The digest's length, or -1. */
+/* The digest's length, or -1. With `crc` also the CRC-32C, in one pass: small
+   pieces are still in the cache when the second one comes to them. */
 static int
 digest_body(const s3_body *body, const EVP_MD *type,
-            unsigned char out[EVP_MAX_MD_SIZE])
+            unsigned char out[EVP_MAX_MD_SIZE], uint32_t *crc)
 {
+  size_t step = crc == NULL ? SIZE_MAX : DIGEST_PASS;
   EVP_MD_CTX *ctx = EVP_MD_CTX_new();
   digest_cursor cursor;
   unsigned int size = 0;
@@ -122,8 +125,11 @@ digest_body(const s3_body *body, const EVP_MD *type,
 
   good = ctx != NULL && type != NULL && EVP_DigestInit_ex2(ctx, type, NULL);
   cursor_start(&cursor, body, 0);
-  while (good && (len = cursor_next(&cursor, SIZE_MAX, &data)) > 0)
+  while (good && (len = cursor_next(&cursor, step, &data)) > 0) {
     good = EVP_DigestUpdate(ctx, data, len);
+    if (crc != NULL)
+      *crc = s3_crc32c(*crc, data, len);
+  }
   good = good && cursor.left == 0 && EVP_DigestFinal_ex(ctx, out, &size);
   EVP_MD_CTX_free(ctx);
   return good ? (int)size : -1;
@@ -135,9 +141,24 @@ s3_sha256_hex(const s3_body *body, char out[S3_SHA256_HEX])
   unsigned char digest[EVP_MAX_MD_SIZE];
 
   out[0] = '\0';
-  if (digest_body(body, EVP_sha256(), digest) != 32)
+  if (digest_body(body, EVP_sha256(), digest, NULL) != 32)
     return -1;
   s3_hex(digest, 32, out);
+  return 0;
+}
+
+int
+s3_sha256_crc32c(const s3_body *body, char sha256[S3_SHA256_HEX],
+                 char crc32c[S3_CRC32C_BASE64])
+{
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  uint32_t crc = 0;
+
+  sha256[0] = crc32c[0] = '\0';
+  if (digest_body(body, EVP_sha256(), digest, &crc) != 32)
+    return -1;
+  s3_hex(digest, 32, sha256);
+  s3_crc32c_text(crc, crc32c);
   return 0;
 }
 
@@ -148,7 +169,7 @@ s3_md5_base64(const s3_body *body, char out[S3_MD5_BASE64])
 
   out[0] = '\0';
   /* A FIPS provider has no MD5. */
-  if (digest_body(body, EVP_md5(), digest) != 16)
+  if (digest_body(body, EVP_md5(), digest, NULL) != 16)
     return -1;
   (void)EVP_EncodeBlock((unsigned char *)out, digest, 16);
   return 0;

@@ -19,6 +19,9 @@ typedef struct s3_body {
 /* 0, or -1 if OpenSSL cannot. */
 int s3_sha256_hex(const s3_body *body, char out[S3_SHA256_HEX]);
 int s3_md5_base64(const s3_body *body, char out[S3_MD5_BASE64]);
+/* Both at once. */
+int s3_sha256_crc32c(const s3_body *body, char sha256[S3_SHA256_HEX],
+                     char crc32c[S3_CRC32C_BASE64]);
 void s3_crc32c_base64(const s3_body *body, char out[S3_CRC32C_BASE64]);
 /* Running CRC-32C; starts with 0. */
 uint32_t s3_crc32c(uint32_t crc, const void *data, size_t len);

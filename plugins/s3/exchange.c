@@ -10,7 +10,9 @@
 #include <string.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <linux/sockios.h>
 #include <unistd.h>
 
 #include "plugins/s3/net.h"
@@ -77,6 +79,8 @@ exchange_sends(void *arg, char *to, char *from, int to_port, int from_port)
   (void)to_port;
   (void)from_port;
   x->sends++;
+  /* There is a connection: from here on an answer is waited for. */
+  x->progress_ns = exchange_now(x);
   return CURL_PREREQFUNC_OK;
 }
 
@@ -86,6 +90,7 @@ exchange_first_bytes(s3_exchange *x)
 {
   const s3_answer *answer = &x->call->answer;
 
+  x->began = 1;
   if (answer->http == 206) {
     if (answer->range_start != UINT64_MAX
         && answer->range_start != x->call->skip)
@@ -106,7 +111,7 @@ exchange_to_buffer(s3_exchange *x, const char *data, size_t len)
   s3_call *call = x->call;
   size_t left = len, room;
 
-  if (x->received == 0 && x->skip == 0 && !exchange_first_bytes(x))
+  if (!x->began && !exchange_first_bytes(x))
     return 0;
   if (x->skip > 0) {
     size_t skipped = x->skip < left ? (size_t)x->skip : left;
@@ -201,6 +206,18 @@ exchange_seek(void *arg, curl_off_t offset, int origin)
   return CURL_SEEKFUNC_OK;
 }
 
+/* A child process of anybody's would keep a connection open, and its
+   descriptor watched, after it was closed here. */
+static curl_socket_t
+exchange_socket_open(void *arg, curlsocktype purpose,
+                     struct curl_sockaddr *address)
+{
+  (void)arg;
+  (void)purpose;
+  return socket(address->family, address->socktype | SOCK_CLOEXEC,
+                address->protocol);
+}
+
 /* A peer that vanished is noticed while data waits to be acknowledged. */
 static int
 exchange_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
@@ -233,8 +250,11 @@ exchange_set_transport(CURL *easy, const s3_settings *settings)
                                    : CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                    (long)settings->connect_ms);
+  /* libcurl counts whole seconds and keeps a connection until one more. */
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
-                   (long)((settings->idle_ms + 999) / 1000));
+                   settings->idle_ms < 3000
+                     ? 1L
+                     : (long)(settings->idle_ms / 1000) - 1);
   curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
                    (long)((settings->lifetime_ms + 999) / 1000));
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -254,8 +274,9 @@ exchange_set_transport(CURL *easy, const s3_settings *settings)
     curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, settings->proxy_user);
   if (settings->proxy_password != NULL)
     curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, settings->proxy_password);
-  if (settings->proxy_bypass != NULL)
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, settings->proxy_bypass);
+  curl_easy_setopt(easy, CURLOPT_NOPROXY,
+                   settings->proxy_bypass == NULL ? ""
+                                                  : settings->proxy_bypass);
 }
 
 static void
@@ -267,6 +288,9 @@ exchange_set_up(s3_exchange *x)
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+  /* A request that is given up does not wait for a name to be resolved: all
+     others would wait with it. */
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
@@ -280,6 +304,7 @@ exchange_set_up(s3_exchange *x)
   curl_easy_setopt(easy, CURLOPT_READDATA, x);
   curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, exchange_seek);
   curl_easy_setopt(easy, CURLOPT_SEEKDATA, x);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, exchange_socket_open);
   curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, exchange_socket);
   curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, x->net);
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, exchange_sends);
@@ -343,7 +368,8 @@ s3_exchange_take(s3_net *net)
   x->first_byte_ns = x->window_bytes = 0;
   x->sent = x->received = x->header_bytes = x->skip = 0;
   x->stop = S3_STOP_NONE;
-  x->streaming = x->complete = x->head_done = x->sends = 0;
+  x->unsent = 0;
+  x->streaming = x->began = x->complete = x->head_done = x->sends = 0;
   return x;
 }
 
@@ -451,16 +477,23 @@ exchange_set_body(s3_exchange *x)
                                 : EXCHANGE_SMALL_BUFFER * 4);
 }
 
+/* The handle keeps what was set for its last request. */
 static void
 exchange_set_method(s3_exchange *x)
 {
   const char *method = x->call->method;
+  int same = x->method != NULL && strcmp(x->method, method) == 0;
+
+  x->method = method;
 
   if (strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0) {
     exchange_set_body(x);
-    curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, method);
+    if (!same)
+      curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, method);
     return;
   }
+  if (same)
+    return;
   curl_easy_setopt(x->easy, CURLOPT_HTTPGET, 1L);
   if (strcmp(method, "HEAD") == 0)
     curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L);
@@ -510,23 +543,42 @@ s3_exchange_abort(s3_exchange *x, s3_stop why)
   s3_call_finished(x);
 }
 
+/* libcurl has handed over the whole body, but the kernel may still be sending
+   it: as long as what waits there shrinks, it goes on. */
+static void
+exchange_watch_sending(s3_exchange *x, uint64_t now_ns)
+{
+  curl_socket_t fd = CURL_SOCKET_BAD;
+  int unsent = 0;
+
+  if (curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK
+      || fd == CURL_SOCKET_BAD || ioctl(fd, SIOCOUTQ, &unsent) != 0)
+    return;
+  if (unsent < x->unsent)
+    x->progress_ns = now_ns;
+  x->unsent = unsent;
+}
+
 s3_stop
 s3_exchange_watch(s3_exchange *x, uint64_t now_ns)
 {
   const s3_settings *settings = x->net->settings;
   const s3_op *op = x->call->op;
   uint64_t deadline = x->call->deadline_ns;
+  uint64_t first_ms = settings->first_byte_ms
+                      + (x->sends == 0 ? settings->connect_ms : 0);
 
   if (op->cancelled)
     return S3_STOP_CANCELLED;
   if (deadline != 0 && now_ns >= deadline)
     return S3_STOP_DEADLINE;
   if (x->first_byte_ns == 0
-      && (!x->streaming || x->sent >= x->call->body.length))
-    return now_ns - x->progress_ns
-               > (settings->first_byte_ms + settings->connect_ms) * 1000000
-             ? S3_STOP_FIRST_BYTE
-             : S3_STOP_NONE;
+      && (!x->streaming || x->sent >= x->call->body.length)) {
+    if (x->streaming)
+      exchange_watch_sending(x, now_ns);
+    return now_ns - x->progress_ns > first_ms * 1000000 ? S3_STOP_FIRST_BYTE
+                                                        : S3_STOP_NONE;
+  }
   /* Less than a byte a second over the whole window is standing still. */
   if (now_ns - x->window_ns < settings->stall_ms * 1000000)
     return S3_STOP_NONE;

@@ -179,7 +179,8 @@ explain_status(const s3_call *call)
 {
   if (strcmp(call->code, "XAdminUserNotFound") == 0)
     return SB_DENIED;
-  if (call->status == SB_NOT_FOUND || call->status == SB_INVALID)
+  if (call->status == SB_NOT_FOUND || call->status == SB_INVALID ||
+      (call->answer.http == 404 && call->code[0] == '\0'))
     return SB_CONFIG;
   return call->status == SB_UNKNOWN ? SB_UNAVAILABLE : call->status;
 }

@@ -12,6 +12,9 @@ typedef struct get_op {
   s3_call call;
   char range[64];
   size_t header_count;  /* without the range */
+  int wanted;           /* more than nothing */
+  int told;             /* a refused range told the size: */
+  uint64_t size;
 } get_op;
 
 static void
@@ -32,7 +35,11 @@ get_beyond(get_op *get, uint64_t size)
   sb_status status = SB_OK;
 
   get->call.received = 0;
-  if (get->call.skip > size)
+  if (get->wanted && get->call.skip < size)
+    status = sb_fail(&get->op.error, SB_IO,
+                     "could not get object \"%.300s\": the server refuses a "
+                     "range that is in it", get->op.name);
+  else if (get->call.skip > size)
     status = sb_fail(&get->op.error, SB_INVALID,
                      "could not get object \"%.300s\": offset %llu is behind "
                      "its end, %llu", get->op.name,
@@ -46,7 +53,12 @@ get_looked(s3_call *call)
 {
   get_op *get = call->arg;
 
-  if (call->status == SB_OK && call->answer.length != UINT64_MAX)
+  /* The tag counts if the object is still the one whose end was met. */
+  if (get->told) {
+    if (call->status != SB_OK || call->answer.length != get->size)
+      call->answer.etag[0] = '\0';
+    get_beyond(get, get->size);
+  } else if (call->status == SB_OK && call->answer.length != UINT64_MAX)
     get_beyond(get, call->answer.length);
   else
     s3_op_end_call(&get->op, call);
@@ -75,9 +87,14 @@ get_done(s3_call *call)
   const s3_answer *answer = &call->answer;
   uint64_t size = answer->http == 206 ? answer->total : answer->length;
 
-  if (answer->http == 416 && answer->total != UINT64_MAX)
-    get_beyond(get, answer->total);
-  else if (answer->http == 416)
+  if (answer->http == 416 && answer->total != UINT64_MAX) {
+    get->told = 1;
+    get->size = answer->total;
+    if (answer->etag[0] != '\0' || call->skip > get->size)
+      get_beyond(get, get->size);
+    else
+      get_look(get);
+  } else if (answer->http == 416)
     get_look(get);
   else if (call->status != SB_OK)
     s3_op_end_call(&get->op, call);
@@ -95,6 +112,7 @@ get_start(s3_op *op)
   s3_call *call = &get->call;
 
   get->header_count = call->header_count;
+  get->wanted = call->buffer_size > 0;
   if (call->buffer_size == 0) {
     get_look(get);
     return;

@@ -10,6 +10,7 @@ typedef struct head_op {
   s3_op op;
   s3_call call;
   sb_meta *meta;
+  char byte;
 } head_op;
 
 static void
@@ -21,24 +22,45 @@ head_free(s3_op *op)
   s3_free(op->store->host, head->meta);
 }
 
+/* A HEAD that says 404 has no body to say what is missing: the object, or the
+   bucket. A GET of one byte has. */
+static void
+head_ask_why(head_op *head)
+{
+  s3_call *call = &head->call;
+
+  call->kind = S3_KIND_GET;
+  call->method = "GET";
+  call->buffer = &head->byte;
+  call->buffer_size = 1;
+  s3_call_header(call, "range", "bytes=0-0");
+  s3_call_start(call);
+}
+
 static void
 head_called(s3_call *call)
 {
   head_op *head = (head_op *)call->op;
   s3_op *op = &head->op;
+  uint64_t size = call->answer.http == 206 ? call->answer.total
+                                           : call->answer.length;
   sb_status status;
 
+  if (call->status == SB_NOT_FOUND && call->buffer == NULL) {
+    head_ask_why(head);
+    return;
+  }
   if (call->status != SB_OK) {
     s3_op_end_call(op, call);
     return;
   }
-  if (call->answer.length == UINT64_MAX) {
+  if (size == UINT64_MAX) {
     s3_op_end(op, sb_fail(&op->error, SB_IO,
                           "could not look at object \"%.300s\": the answer "
                           "lacks its length", op->name));
     return;
   }
-  op->result.size = call->answer.length;
+  op->result.size = size;
   memcpy(op->result.etag, call->answer.etag, sizeof op->result.etag);
   status = s3_meta_view(&call->answer.meta, &head->meta,
                         &op->result.meta_count);

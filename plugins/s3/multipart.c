@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plugins/s3/multipart.h"
+#include "plugins/s3/net.h"
 #include "plugins/s3/uri.h"
 
 #define UPLOAD_TRIES 3u         /* of a part whose answer lacks its tag */
@@ -277,9 +278,14 @@ s3_part_send(s3_part *part)
     s3_call_dispose(call);
     *call = again;
   }
+  /* Without its query it would be a put of the whole object. */
   if (part->query.failed)
-    call->query = "out-of-memory=";
+    call->hashed = 1;
   s3_call_start(call);
+  if (part->query.failed)
+    s3_call_end(call, sb_fail(&call->error, SB_NO_MEMORY,
+                              "could not put object \"%.300s\": out of memory",
+                              call->key));
 }
 
 void

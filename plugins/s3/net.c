@@ -25,6 +25,12 @@ struct s3_timer {
   size_t at;              /* in the heap */
 };
 
+void
+s3_net_log(s3_net *net, uint32_t level, const char *text)
+{
+  net->host->log(net->host, level, net->settings->scheme, text);
+}
+
 /* ---- timers ----------------------------------------------------------------- */
 
 static void
@@ -394,8 +400,10 @@ net_watch(s3_net *net, int fd, unsigned wanted)
   }
   event.events = (wanted & NET_IN ? EPOLLIN : 0u)
                  | (wanted & NET_OUT ? EPOLLOUT : 0u);
-  if (epoll_ctl(net->epoll, EPOLL_CTL_MOD, fd, &event) != 0)
-    (void)epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &event);
+  if (epoll_ctl(net->epoll, EPOLL_CTL_MOD, fd, &event) != 0
+      && epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &event) != 0
+      && net_is_connection(net, fd))
+    net->watched[fd] = NET_CONNECTION;
 }
 
 /* libcurl's wishes: which sockets to watch, and when to be called again. */

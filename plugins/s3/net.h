@@ -49,7 +49,10 @@ typedef struct s3_exchange {
   uint64_t sent, received, header_bytes;
   uint64_t skip;             /* bytes to leave out yet */
   s3_stop stop;
+  const char *method;        /* of the request before; a literal */
+  int unsent;                /* bytes in the socket when last looked at */
   int streaming;             /* the body goes through exchange_read */
+  int began;                 /* bytes of a good answer have come */
   int complete;              /* all was there before the answer's end */
   int head_done;             /* the answer's headers came to their end */
   int sends;                 /* libcurl sends again if a kept connection was
@@ -97,6 +100,7 @@ struct s3_net {
   s3_call *ended_first, *ended_last; /* done is due */
   uint32_t active_count, queued_count, exchange_count;
   uint32_t active_in[S3_QUEUES];
+  uint32_t turns;            /* attempts let go: queue.c */
   uint32_t call_count;       /* started and not done */
   double limit;              /* of exchanges under way; lowered by throttling */
   uint64_t throttled_ns;     /* when it was lowered last */
@@ -114,6 +118,8 @@ void s3_net_wake(s3_net *net);    /* any thread */
 void s3_net_socket_opened(s3_net *net, int fd);
 void s3_net_socket_closed(s3_net *net, int fd);
 void s3_net_submit(s3_net *net, s3_op *op); /* any thread */
+/* A line in the host's log, under the plugin's name. */
+void s3_net_log(s3_net *net, uint32_t level, const char *text);
 void s3_net_cancel(s3_net *net);  /* any thread: an op wants to be cancelled */
 
 /* queue.c: who goes when. */

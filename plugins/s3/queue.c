@@ -12,6 +12,7 @@
 
 /* After a throttled answer others of the same burst do not count again. */
 #define QUEUE_THROTTLE_NS 1000000000ull
+#define QUEUE_TURNS 8u
 #define QUEUE_RETRY_COST 14
 #define QUEUE_RETRY_COST_THROTTLED 5
 
@@ -95,25 +96,24 @@ queue_rate_over(void *arg)
   net->rate_timer = NULL;
 }
 
-/* 1 if the rates let a request go now; else the timer runs. */
-static int
-queue_rates_allow(s3_net *net)
+static uint64_t
+queue_later(uint64_t wait, uint64_t other)
 {
-  uint64_t now = net->host->monotonic_ns(net->host);
-  uint64_t wait = rate_wait_ms(&net->requests, now);
-  uint64_t other = rate_wait_ms(&net->upload, now);
+  return other > wait ? other : wait;
+}
 
-  if (net->rate_timer != NULL)
-    return 0;
-  if (other > wait)
-    wait = other;
-  other = rate_wait_ms(&net->download, now);
-  if (other > wait)
-    wait = other;
-  if (wait == 0)
-    return 1;
-  net->rate_timer = s3_timer_start(net, wait, queue_rate_over, net);
-  return net->rate_timer == NULL;
+/* Milliseconds until the rates let this call go, 0: now. A debt of uploads
+   holds up nobody who sends nothing. */
+static uint64_t
+queue_wait_ms(s3_net *net, const s3_call *call, uint64_t now_ns)
+{
+  uint64_t wait = rate_wait_ms(&net->requests, now_ns);
+
+  if (call->body.length > 0)
+    wait = queue_later(wait, rate_wait_ms(&net->upload, now_ns));
+  if (call->buffer != NULL)
+    wait = queue_later(wait, rate_wait_ms(&net->download, now_ns));
+  return wait;
 }
 
 void
@@ -170,26 +170,47 @@ queue_has_place(const s3_net *net, unsigned queue)
   return low + (limit >= 8 ? limit / 8 : 0) < limit;
 }
 
+/* One turn in so many goes the other way round: however much is read, uploads
+   go on, and however much is written, removals. NULL: none may go now; in
+   *wait_ms, until when, 0 if it is not a matter of rates. */
 static s3_call *
-queue_next(const s3_net *net)
+queue_next(s3_net *net, uint64_t *wait_ms)
 {
-  unsigned queue;
+  int reverse = net->turns % QUEUE_TURNS == QUEUE_TURNS - 1;
+  uint64_t now = net->host->monotonic_ns(net->host);
+  unsigned i;
 
-  for (queue = 0; queue < S3_QUEUES; queue++)
-    if (net->queue_first[queue] != NULL && queue_has_place(net, queue))
-      return net->queue_first[queue];
+  *wait_ms = 0;
+  for (i = 0; i < S3_QUEUES; i++) {
+    unsigned queue = reverse ? S3_QUEUES - 1 - i : i;
+    s3_call *call = net->queue_first[queue];
+    uint64_t wait;
+
+    if (call == NULL || !queue_has_place(net, queue))
+      continue;
+    wait = queue_wait_ms(net, call, now);
+    if (wait == 0)
+      return call;
+    if (*wait_ms == 0 || wait < *wait_ms)
+      *wait_ms = wait;
+  }
   return NULL;
 }
 
 void
 s3_queue_run(s3_net *net)
 {
+  uint64_t wait = 0;
   s3_call *call;
 
-  while (!net->asking_credentials && (call = queue_next(net)) != NULL
-         && queue_rates_allow(net))
+  while (!net->asking_credentials
+         && (call = queue_next(net, &wait)) != NULL) {
     if (s3_call_attempt(call) != 0)
       return;
+    net->turns++;
+  }
+  if (wait != 0 && net->rate_timer == NULL)
+    net->rate_timer = s3_timer_start(net, wait, queue_rate_over, net);
 }
 
 unsigned

@@ -87,13 +87,18 @@ s3_request_hash(s3_call *call)
 {
   call->payload[0] = call->checksum[0] = '\0';
   call->hash_failed = 0;
+  call->hashed = 1;
+  if (call->hash_payload && call->hash_checksum == (int)S3_CHECKSUM_CRC32C) {
+    call->hash_failed =
+      s3_sha256_crc32c(&call->body, call->payload, call->checksum);
+    return;
+  }
   if (call->hash_payload)
     call->hash_failed |= s3_sha256_hex(&call->body, call->payload);
   if (call->hash_checksum == (int)S3_CHECKSUM_CRC32C)
     s3_crc32c_base64(&call->body, call->checksum);
   else if (call->hash_checksum == (int)S3_CHECKSUM_MD5)
     call->hash_failed |= s3_md5_base64(&call->body, call->checksum);
-  call->hashed = 1;
 }
 
 static sb_status

@@ -49,10 +49,20 @@ static const retry_code retry_codes[] = {
   { "AuthorizationHeaderMalformed", S3_CLASS_FIX_REGION, SB_CONFIG, 0 },
   { "AuthorizationQueryParametersError", S3_CLASS_FIX_REGION, SB_CONFIG, 0 },
   { "IllegalLocationConstraintException", S3_CLASS_FIX_REGION, SB_CONFIG, 0 },
+  { "XAdminUserNotFound", S3_CLASS_FIX_CREDENTIALS, SB_DENIED, 0 },
   { "NoSuchBucket", S3_CLASS_FINAL, SB_CONFIG, 0 },
+  { "NoSuchKey", S3_CLASS_FINAL, SB_NOT_FOUND, 0 },
+  { "NoSuchVersion", S3_CLASS_FINAL, SB_NOT_FOUND, 0 },
+  { "NoSuchUpload", S3_CLASS_FINAL, SB_NOT_FOUND, 0 },
+  { "AccessDenied", S3_CLASS_FINAL, SB_DENIED, 0 },
+  { "PreconditionFailed", S3_CLASS_FINAL, SB_CONFLICT, 0 },
   { "KeyTooLongError", S3_CLASS_FINAL, SB_TOO_LARGE, 0 },
   { "KeyTooLong", S3_CLASS_FINAL, SB_TOO_LARGE, 0 },
   { "EntityTooLarge", S3_CLASS_FINAL, SB_TOO_LARGE, 0 },
+  /* Servers over a file system. The second is also said for a moment when a
+     directory goes away with its last object. */
+  { "ObjectParentIsFile", S3_CLASS_FINAL, SB_INVALID, 0 },
+  { "ExistingObjectIsDirectory", S3_CLASS_TRANSIENT, SB_INVALID, 0 },
   { "InvalidRange", S3_CLASS_FINAL, SB_INVALID, 0 },
   { "QuotaExceeded", S3_CLASS_FINAL, SB_NO_SPACE, 0 },
   { "XMinioStorageFull", S3_CLASS_FINAL, SB_NO_SPACE, 0 },
@@ -107,6 +117,9 @@ s3_judge_http(int http, const char *code)
     if (strcmp(retry_codes[i].code, code) == 0)
       return retry_verdict(retry_codes[i].class, retry_codes[i].status,
                            retry_codes[i].applied);
+  /* Something else is not there: a key of the KMS, a configuration. */
+  if (http == 404 && code[0] != '\0')
+    return retry_verdict(S3_CLASS_FINAL, SB_CONFIG, 0);
   for (i = 0; i < sizeof retry_statuses / sizeof retry_statuses[0]; i++)
     if (retry_statuses[i].http == http)
       return retry_verdict(retry_statuses[i].class, retry_statuses[i].status,

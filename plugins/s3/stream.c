@@ -12,314 +12,11 @@
 
 #include <string.h>
 
-#include "plugins/s3/hold.h"
-#include "plugins/s3/multipart.h"
-
-#define STREAM_CHUNK_MIN (16u << 10)
-#define STREAM_CHUNK_MAX (1u << 20)
-#define STREAM_GROW_PARTS 1000u /* after so many the parts get larger */
-
-typedef struct stream_chunk {
-  struct stream_chunk *next;
-  size_t size, len;
-  unsigned char data[];
-} stream_chunk;
-
-/* A part's bytes, filled, ready or being sent. */
-typedef struct stream_part {
-  s3_part part;               /* first */
-  struct stream_part *next;
-  stream_chunk *first, *last;
-  sb_slice *slices;
-  uint64_t length, held, chunks;
-} stream_part;
-
-typedef struct stream_write {
-  s3_op op;
-  sb_stream *stream;
-  const sb_slice *body;
-  uint64_t count;
-  size_t offset;              /* in body[0] */
-} stream_write;
-
-typedef struct stream_end {
-  s3_op op;
-  sb_stream *stream;
-  int abort;
-} stream_end;
-
-struct sb_stream {
-  s3_upload upload;
-  s3_hold hold;
-  uint64_t size_hint, total;
-  uint64_t credit;            /* memory granted, not used yet */
-  stream_part *filling;
-  stream_part *ready, *ready_last;
-  stream_part *sent;          /* under way */
-  uint32_t next_number, ready_count;
-  stream_write *write;
-  stream_end *end;
-  s3_timer *timer;            /* of the write's deadline */
-  int creating, created, completing, abandoning, ended;
-  int stepping, again;
-  s3_call put;
-  sb_slice *put_slices;
-};
+#include "plugins/s3/stream.h"
 
 static void stream_step(sb_stream *s);
 
-static const sb_host *
-stream_host(const sb_stream *s)
-{
-  return s->upload.op.store->host;
-}
-
-static sb_status
-stream_no_memory(sb_stream *s)
-{
-  return sb_fail(&s->upload.op.error, SB_NO_MEMORY,
-                 "could not put object \"%.300s\": out of memory",
-                 s->upload.op.name);
-}
-
-/* ---- parts -------------------------------------------------------------- */
-
-static void
-stream_part_free(sb_stream *s, stream_part *p)
-{
-  const sb_host *host = stream_host(s);
-  uint64_t held = p->held;
-  stream_chunk *chunk, *next;
-
-  for (chunk = p->first; chunk != NULL; chunk = next) {
-    next = chunk->next;
-    s3_free(host, chunk);
-  }
-  s3_part_dispose(&p->part);
-  s3_free(host, p->slices);
-  s3_free(host, p);
-  s3_hold_give(&s->hold, held);
-}
-
-static void
-stream_parts_free(sb_stream *s, stream_part **list)
-{
-  stream_part *p;
-
-  while ((p = *list) != NULL) {
-    *list = p->next;
-    stream_part_free(s, p);
-  }
-}
-
-/* Without a hint parts grow, so that 10,000 of them go further. */
-static uint64_t
-stream_part_size(const sb_stream *s)
-{
-  const s3_settings *settings = s->upload.op.store->settings;
-  uint64_t size = s3_part_size(settings, s->size_hint);
-  uint64_t most = settings->upload_memory / 2;
-  uint32_t number;
-
-  if (s->size_hint != 0)
-    return size;
-  for (number = s->next_number;
-       number >= STREAM_GROW_PARTS && size * 2 <= most
-       && size * 2 <= S3_PART_MAX;
-       number -= STREAM_GROW_PARTS)
-    size *= 2;
-  return size;
-}
-
-/* The slices of the part's bytes, for sending. */
-static void
-stream_part_slices(const stream_part *p, sb_slice *slices)
-{
-  const stream_chunk *chunk;
-
-  for (chunk = p->first; chunk != NULL; chunk = chunk->next)
-    *slices++ = sb_slice_of(chunk->data, chunk->len);
-}
-
-static void
-stream_seal(sb_stream *s)
-{
-  stream_part *p = s->filling;
-
-  s->filling = NULL;
-  p->next = NULL;
-  if (s->ready_last != NULL && s->ready != NULL)
-    s->ready_last->next = p;
-  else
-    s->ready = p;
-  s->ready_last = p;
-  s->ready_count++;
-  s->hold.filled = s->hold.part_left = 0;
-  s3_hold_sealed(&s->hold);
-}
-
-/* ---- failing ------------------------------------------------------------ */
-
-static void
-stream_cancel_parts(sb_stream *s)
-{
-  stream_part *p;
-
-  for (p = s->sent; p != NULL; p = p->next)
-    s3_call_cancel(&p->part.call);
-}
-
-/* What is not being sent will not be. upload.status is set. */
-static void
-stream_drop(sb_stream *s)
-{
-  uint64_t credit = s->credit;
-
-  s3_hold_stop(&s->hold);
-  s->credit = 0;
-  s->hold.filled = s->hold.part_left = 0;
-  s3_hold_give(&s->hold, credit);
-  stream_parts_free(s, &s->ready);
-  s->ready_last = NULL;
-  s->ready_count = 0;
-  stream_parts_free(s, &s->filling);
-  stream_cancel_parts(s);
-}
-
-static void
-stream_fail(sb_stream *s, sb_status status)
-{
-  if (s->upload.status != SB_OK)
-    return;
-  s3_upload_fail(&s->upload, status, &s->upload.op.error);
-  stream_drop(s);
-}
-
-/* ---- taking bytes ------------------------------------------------------- */
-
-static size_t
-stream_chunk_size(const sb_stream *s, uint64_t part_size)
-{
-  const stream_part *p = s->filling;
-  uint64_t wish = p->length;
-  uint64_t left = part_size - p->length;
-
-  if (wish < s->write->body[0].len - s->write->offset)
-    wish = s->write->body[0].len - s->write->offset;
-  if (wish < STREAM_CHUNK_MIN)
-    wish = STREAM_CHUNK_MIN;
-  if (wish > STREAM_CHUNK_MAX)
-    wish = STREAM_CHUNK_MAX;
-  return (size_t)(wish < left ? wish : left);
-}
-
-/* 1: there is a chunk with room; 0: not yet; -1: no memory. */
-static int
-stream_room(sb_stream *s, uint64_t part_size)
-{
-  const sb_host *host = stream_host(s);
-  stream_part *p = s->filling;
-  stream_chunk *chunk;
-  size_t size;
-
-  if (p->last != NULL && p->last->len < p->last->size)
-    return 1;
-  s->hold.part_left = part_size - p->length;
-  if (s->hold.waiting)
-    return 0;
-  if (s->credit == 0) {
-    size = stream_chunk_size(s, part_size);
-    if (!s3_hold_take(&s->hold, size))
-      return 0;
-    s->credit = size;
-  }
-  size = (size_t)s->credit;
-  chunk = host->alloc(host, NULL, sizeof *chunk + size);
-  if (chunk == NULL)
-    return -1;
-  s->credit = 0;
-  chunk->next = NULL;
-  chunk->size = size;
-  chunk->len = 0;
-  if (p->last != NULL)
-    p->last->next = chunk;
-  else
-    p->first = chunk;
-  p->last = chunk;
-  p->held += size;
-  p->chunks++;
-  return 1;
-}
-
-/* Copies what fits into the last chunk. */
-static void
-stream_copy(sb_stream *s)
-{
-  stream_write *w = s->write;
-  stream_part *p = s->filling;
-  stream_chunk *chunk = p->last;
-  size_t len = w->body[0].len - w->offset;
-
-  if (len > chunk->size - chunk->len)
-    len = chunk->size - chunk->len;
-  memcpy(chunk->data + chunk->len,
-         (const unsigned char *)w->body[0].data + w->offset, len);
-  chunk->len += len;
-  w->offset += len;
-  p->length += len;
-  s->total += len;
-  s->hold.filled = p->length;
-}
-
-/* Empty slices are passed over. 1 if there are bytes left. */
-static int
-stream_write_left(stream_write *w)
-{
-  while (w->count > 0 && w->offset == w->body[0].len) {
-    w->body++;
-    w->count--;
-    w->offset = 0;
-  }
-  return w->count > 0;
-}
-
-/* Too much is ready: more would only take the memory of others. */
-static int
-stream_is_ahead(const sb_stream *s)
-{
-  return (s->created || s->creating) && s->ready_count >= 2;
-}
-
-static void
-stream_fill(sb_stream *s)
-{
-  while (s->upload.status == SB_OK && s->write != NULL
-         && stream_write_left(s->write)) {
-    uint64_t part_size = stream_part_size(s);
-    int room;
-
-    if (stream_is_ahead(s))
-      return;
-    if (s->next_number + s->ready_count >= S3_PARTS_MAX
-        || s->total >= S3_OBJECT_MAX) {
-      stream_fail(s, sb_fail(&s->upload.op.error, SB_TOO_LARGE,
-                             "could not put object \"%.300s\": it is larger "
-                             "than 10,000 parts, or 5 TiB",
-                             s->upload.op.name));
-      return;
-    }
-    if (s->filling == NULL)
-      s->filling = s3_alloc(stream_host(s), sizeof *s->filling);
-    room = s->filling == NULL ? -1 : stream_room(s, part_size);
-    if (room < 0)
-      stream_fail(s, stream_no_memory(s));
-    if (room <= 0)
-      return;
-    stream_copy(s);
-    if (s->filling->length >= part_size)
-      stream_seal(s);
-  }
-}
+/* ---- writes ------------------------------------------------------------- */
 
 /* Ends the write that all was taken of, or that cannot be. */
 static void
@@ -328,7 +25,7 @@ stream_answer_write(sb_stream *s)
   stream_write *w = s->write;
 
   if (w == NULL
-      || (s->upload.status == SB_OK && stream_write_left(w)))
+      || (s->upload.status == SB_OK && s3_stream_write_left(w)))
     return;
   s3_timer_stop(w->op.store->net, s->timer);
   s->timer = NULL;
@@ -343,7 +40,7 @@ stream_write_late(void *arg)
   sb_stream *s = arg;
 
   s->timer = NULL;
-  stream_fail(s, sb_fail(&s->upload.op.error, SB_TIMEOUT,
+  s3_stream_fail(s, sb_fail(&s->upload.op.error, SB_TIMEOUT,
                          "could not put object \"%.300s\": the deadline "
                          "passed while it waited for upload-memory",
                          s->upload.op.name));
@@ -388,13 +85,14 @@ stream_send_part(sb_stream *s, stream_part *p)
 {
   s3_upload *u = &s->upload;
 
-  p->slices = s3_alloc(stream_host(s), (size_t)p->chunks * sizeof *p->slices);
+  p->slices = s3_alloc(s3_stream_host(s),
+                       (size_t)p->chunks * sizeof *p->slices);
   if (p->slices == NULL) {
-    stream_part_free(s, p);
-    stream_fail(s, stream_no_memory(s));
+    s3_stream_part_free(s, p);
+    s3_stream_fail(s, s3_stream_no_memory(s));
     return -1;
   }
-  stream_part_slices(p, p->slices);
+  s3_stream_part_slices(p, p->slices);
   s3_part_prepare(u, &p->part, ++s->next_number);
   p->part.call.body = (s3_body){ .slices = p->slices, .count = p->chunks,
                                  .length = p->length };
@@ -437,7 +135,7 @@ stream_created(s3_upload *u, sb_status status)
   s->created = status == SB_OK;
   s->stepping++;
   if (status != SB_OK)
-    stream_drop(s);
+    s3_stream_drop(s);
   stream_send(s); /* before nothing seems to be on its way */
   s3_hold_sends(&s->hold, -1);
   s->stepping--;
@@ -456,9 +154,9 @@ stream_sent(s3_upload *u, s3_part *part, sb_status status)
   *at = p->next;
   s->stepping++;
   if (status != SB_OK)
-    stream_drop(s);
+    s3_stream_drop(s);
   stream_send(s);
-  stream_part_free(s, p);
+  s3_stream_part_free(s, p);
   s3_hold_sends(&s->hold, -1);
   s->stepping--;
   stream_step(s);
@@ -508,16 +206,16 @@ stream_put_body(sb_stream *s)
   uint64_t count = 0;
 
   if (s->filling != NULL)
-    stream_seal(s);
+    s3_stream_seal(s);
   for (p = s->ready; p != NULL; p = p->next)
     count += p->chunks;
-  s->put_slices = s3_alloc(stream_host(s),
+  s->put_slices = s3_alloc(s3_stream_host(s),
                            (size_t)count * sizeof *s->put_slices);
   if (s->put_slices == NULL)
     return 0;
   count = 0;
   for (p = s->ready; p != NULL; p = p->next) {
-    stream_part_slices(p, s->put_slices + count);
+    s3_stream_part_slices(p, s->put_slices + count);
     count += p->chunks;
   }
   return count;
@@ -530,7 +228,7 @@ stream_put(sb_stream *s)
   uint64_t count = stream_put_body(s);
 
   if (s->put_slices == NULL) {
-    stream_fail(s, stream_no_memory(s));
+    s3_stream_fail(s, s3_stream_no_memory(s));
     return;
   }
   s->completing = 1;
@@ -561,7 +259,7 @@ stream_commit(sb_stream *s)
     return;
   }
   if (s->filling != NULL)
-    stream_seal(s);
+    s3_stream_seal(s);
   stream_send(s);
   if (s->creating || s->ready != NULL || u->busy > 0 || u->status != SB_OK)
     return;
@@ -572,11 +270,11 @@ stream_commit(sb_stream *s)
 static void
 stream_free(sb_stream *s)
 {
-  const sb_host *host = stream_host(s);
+  const sb_host *host = s3_stream_host(s);
 
   s->stepping = 1;
-  stream_parts_free(s, &s->ready);
-  stream_parts_free(s, &s->filling);
+  s3_stream_parts_free(s, &s->ready);
+  s3_stream_parts_free(s, &s->filling);
   s3_hold_leave(&s->hold);
   s3_call_dispose(&s->put);
   s3_free(host, s->put_slices);
@@ -620,7 +318,7 @@ stream_step(sb_stream *s)
   s->stepping = 1;
   while (s->again) {
     s->again = 0;
-    stream_fill(s);
+    s3_stream_fill(s);
     stream_send(s);
     stream_answer_write(s);
     stream_watch_write(s);
@@ -673,7 +371,7 @@ stream_write_start(s3_op *op)
     return;
   }
   if (!s->hold.joined && s3_hold_join(&s->hold) != 0)
-    stream_fail(s, stream_no_memory(s));
+    s3_stream_fail(s, s3_stream_no_memory(s));
   s->write = w;
   stream_step(s);
 }
@@ -687,7 +385,7 @@ stream_end_start(s3_op *op)
   stream_part *p;
 
   if (!s->hold.joined && s3_hold_join(&s->hold) != 0)
-    stream_fail(s, stream_no_memory(s));
+    s3_stream_fail(s, s3_stream_no_memory(s));
   s->end = end;
   s->upload.own_deadline = 0;
   s->upload.op.deadline_ns = op->deadline_ns;
@@ -702,7 +400,7 @@ stream_end_start(s3_op *op)
                            "putting of object \"%.300s\" was given up",
                            s->upload.op.name), NULL);
     s->stepping++;
-    stream_drop(s);
+    s3_stream_drop(s);
     s->stepping--;
   }
   stream_step(s);
