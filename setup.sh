@@ -12,6 +12,7 @@ packages_build="gcc make autoconf automake libtool autoconf-archive pkg-config
  libjansson-dev"
 packages_bench="librocksdb-dev"
 packages_ceph="radosgw ceph-mon ceph-osd ceph-common"
+packages_boto="python3-boto3"
 
 say()
 {

@@ -73,6 +73,37 @@ filters()
   done
 }
 
+# The objects of the layout `entries` are read by another client and compared
+# with what sbctl says of the checkpoint.
+entries()
+{
+  local reader=$top_srcdir/tests/read_entries.py python=/usr/bin/python3
+
+  "$python" -c 'import boto3' 2>/dev/null || python=$PYTHON
+  if ! "$python" -c 'import boto3' 2>/dev/null; then
+    skip "entries, read by boto3" "no boto3 for python"
+    return
+  fi
+  {
+    sed "s|@name@|entries|" "$work/where.yaml"
+    echo "state.backend.s3.layout: entries"
+  } >"$work/entries.yaml"
+  gzip -dc "$top_srcdir/examples/data/apache_logs.gz" | head -n 1500 \
+    >"$work/entries.log"
+  ok "the example job with layout entries" access_log \
+    --config "$work/entries.yaml" --input "$work/entries.log" \
+    --output "$work/entries" --checkpoint-every 500 --subtasks 2
+  sbctl dump --config "$work/entries.yaml" --format hex >"$work/rows" 2>&1
+  server_get server access_key
+  export AWS_ACCESS_KEY_ID=$value
+  server_get server secret_key
+  export AWS_SECRET_ACCESS_KEY=$value
+  ok "entries, read by boto3" "$python" "$reader" --check --rows "$work/rows" \
+    --endpoint "$endpoint" "s3://state/entries/state"
+  note "$(tail -n 1 "$work/.tap")"
+  unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+}
+
 case $server in
 minio-tls) server_use minio server --tls ;;
 *) server_use "$server" server ;;
@@ -99,6 +130,7 @@ minio)
     --rounds 2
   filters
   toxics
+  entries
   server_runs "job killed" kill-loop.sh "$kills" "$work/where.yaml"
   faults
   ;;

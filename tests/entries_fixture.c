@@ -490,7 +490,7 @@ world_put(world *w, unsigned state, unsigned key, unsigned space,
   } else {
     if (world_kinds[state] == SB_STATE_MAP) {
       at = (unsigned)(text[0] - 'a') % 4;
-      k.subkey = sb_slice_of("abcd" + at, 1);
+      k.subkey = sb_slice_of(&"abcd"[at], 1);
     }
     status = h->ops->put(h, &k, value, expires_ms, &err);
   }

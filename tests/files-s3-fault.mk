@@ -8,7 +8,6 @@ libs3server_a_SOURCES = \
 	s3_server_faults.c \
 	s3_server_lists.c \
 	s3_server_objects.c \
-	s3_server_proxy.c \
 	s3_server_state.c \
 	s3_server_uploads.c
 

@@ -35,7 +35,6 @@ struct http_connection {
   unsigned drip_ms;
   uint64_t cut;               /* bytes until `end`; UINT64_MAX: none */
   http_end end;
-  void *private;
 };
 
 struct http_server {
@@ -51,12 +50,6 @@ struct http_server {
 };
 
 /* ---- a connection's bytes ----------------------------------------------- */
-
-void *
-http_private(http_connection *connection)
-{
-  return connection->private;
-}
 
 unsigned
 http_connection_number(const http_connection *connection)
@@ -466,8 +459,6 @@ http_connection_main(void *arg)
   http_connection_serve(c);
   if (c->ssl != NULL)
     SSL_free(c->ssl);
-  if (c->server->options.leave != NULL)
-    c->server->options.leave(c->private);
   atomic_store(&c->done, 1);
   return NULL;
 }
@@ -489,7 +480,6 @@ http_server_reap(http_server *server, int all)
     pthread_mutex_lock(&server->lock);
     *at = c->next;
     pthread_mutex_unlock(&server->lock);
-    free(c->private);
     free(c);
   }
 }
@@ -505,7 +495,6 @@ http_server_add(http_server *server, int fd)
   c->fd = fd;
   c->cut = UINT64_MAX;
   c->number = atomic_fetch_add(&server->made, 1) + 1;
-  c->private = http_alloc(server->options.private_size);
   pthread_mutex_lock(&server->lock);
   if (server->stopping)
     (void)shutdown(fd, SHUT_RDWR);

@@ -69,8 +69,6 @@ typedef struct http_options {
   const char *certificate, *key; /* PEM files: TLS */
   int port;                  /* 0: the kernel chooses */
   unsigned address;          /* listens on 127.0.0.N; 0: 1 */
-  size_t private_size;       /* zeroed memory that each connection has */
-  void (*leave)(void *memory);   /* of a connection that goes; may be NULL */
 } http_options;
 
 /* NULL if it cannot listen or read the certificate. */
@@ -87,7 +85,6 @@ const char *http_header(const http_request *request, const char *name);
 int http_body(http_connection *connection, http_request *request,
               uint64_t limit);
 
-void *http_private(http_connection *connection);
 unsigned http_connection_number(const http_connection *connection);
 
 typedef enum http_end {

@@ -390,13 +390,9 @@ server_answer(server_work *work)
     return;
   }
   if (!server_fault_replaces(work)) {
-    if (server->options.upstream != 0) {
-      server_proxy(work);
-    } else {
-      pthread_mutex_lock(&server->lock);
-      server_do(work);
-      pthread_mutex_unlock(&server->lock);
-    }
+    pthread_mutex_lock(&server->lock);
+    server_do(work);
+    pthread_mutex_unlock(&server->lock);
   }
   server_fault_change(work);
 }
@@ -446,9 +442,7 @@ s3_server_start(const s3_server_options *options)
 {
   s3_server *server = http_alloc(sizeof *server);
   http_options http = { .handler = server_handle, .connect = server_connect,
-                        .arg = server,
-                        .private_size = sizeof (server_upstream),
-                        .leave = server_upstream_leave };
+                        .arg = server };
   const s3_server_options *o = &server->options;
   pthread_mutexattr_t recursive;
 

@@ -2,8 +2,7 @@
 /*
  * An S3 server in memory for tests, which can do wrong whatever a server can
  * do wrong. It verifies signatures and checksums on its own, keeps a log of
- * what it was asked ("seen on the wire"), and breaks answers by rules. With
- * `upstream` it hands requests on to a real server and breaks its answers.
+ * what it was asked ("seen on the wire"), and breaks answers by rules.
  *
  * A rule is one line of words, "OPERATIONS [WHEN...] WHAT...":
  *
@@ -70,7 +69,6 @@ typedef struct s3_server_options {
   const char *certificate, *key; /* PEM files: TLS */
   int port;
   unsigned address;              /* 127.0.0.N; 0: 1 */
-  int upstream;                  /* port to hand requests on to; 0: none */
   uint64_t seed;                 /* of `chance`; 0: 1 */
   uint64_t part_min;             /* bytes of a part; 0: 5 MiB */
   int insecure_customer_keys;    /* SSE-C without TLS */

@@ -22,7 +22,6 @@ static const char s3server_usage[] =
   "  --bucket NAME         one more bucket, of region us-east-1\n"
   "  --cert FILE --key FILE   TLS\n"
   "  --part-min BYTES      least size of a part\n"
-  "  --upstream HOST:PORT  hand requests on to a server on this machine\n"
   "  --fault RULE          see tests/s3_server.h\n"
   "  --rate-503 P          of all requests get SlowDown\n"
   "  --rate-reset P        of all requests are reset at some byte\n"
@@ -40,8 +39,8 @@ typedef struct s3server {
   int commands;
 } s3server;
 
-enum { PORT = 1, ACCESS, SECRET, REGION, BUCKET, CERT, KEY, PART, UPSTREAM,
-       FAULT, RATE_503, RATE_RESET, RATE_LOST, SEED, LOG, COMMANDS };
+enum { PORT = 1, ACCESS, SECRET, REGION, BUCKET, CERT, KEY, PART, FAULT,
+       RATE_503, RATE_RESET, RATE_LOST, SEED, LOG, COMMANDS };
 
 static int
 s3server_rate(s3server *program, int which, const char *value)
@@ -63,15 +62,6 @@ s3server_rate(s3server *program, int which, const char *value)
   return 0;
 }
 
-/* "HOST:PORT" or "PORT"; the host is this machine. */
-static int
-s3server_upstream(const char *value)
-{
-  const char *colon = strrchr(value, ':');
-
-  return atoi(colon == NULL ? value : colon + 1);
-}
-
 static int
 s3server_option(s3server *program, int option, const char *value)
 {
@@ -85,7 +75,6 @@ s3server_option(s3server *program, int option, const char *value)
   case CERT: o->certificate = value; return 0;
   case KEY: o->key = value; return 0;
   case PART: o->part_min = strtoull(value, NULL, 10); return 0;
-  case UPSTREAM: o->upstream = s3server_upstream(value); return 0;
   case SEED: o->seed = strtoull(value, NULL, 10); return 0;
   case COMMANDS: program->commands = 1; return 0;
   case LOG: o->log = fopen(value, "a"); return o->log == NULL ? -1 : 0;
@@ -112,7 +101,7 @@ s3server_options(s3server *program, int argc, char **argv)
     { "secret", 1, NULL, SECRET }, { "region", 1, NULL, REGION },
     { "bucket", 1, NULL, BUCKET }, { "cert", 1, NULL, CERT },
     { "key", 1, NULL, KEY }, { "part-min", 1, NULL, PART },
-    { "upstream", 1, NULL, UPSTREAM }, { "fault", 1, NULL, FAULT },
+    { "fault", 1, NULL, FAULT },
     { "rate-503", 1, NULL, RATE_503 }, { "rate-reset", 1, NULL, RATE_RESET },
     { "rate-lost-put", 1, NULL, RATE_LOST }, { "seed", 1, NULL, SEED },
     { "log", 1, NULL, LOG }, { "stdin", 0, NULL, COMMANDS },

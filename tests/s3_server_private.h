@@ -166,11 +166,5 @@ void server_fault_hostile(server_work *work);
 int server_send(server_work *work);
 int server_fault_connect(s3_server *server, http_connection *connection);
 
-/* s3_server_proxy.c */
-typedef struct server_upstream {
-  int fd;                    /* 0: none; else descriptor + 1 */
-} server_upstream;
-void server_proxy(server_work *work);
-void server_upstream_leave(void *memory);
 
 #endif

@@ -283,7 +283,7 @@ test_no_memory_for_parts(void)
   char *data = http_alloc(size);
   calls_memory m;
   sb_status status;
-  int left;
+  int left, holds;
 
   memset(&m, 0, sizeof m);
   s3_fixture_start(&m.f, NULL);
@@ -298,8 +298,12 @@ test_no_memory_for_parts(void)
     atomic_store(&m.armed, 1);
     status = s3_fixture_put(&m.f, "new", data, size, 0, NULL, NULL);
     atomic_store(&m.armed, 0);
-    CU_ASSERT_EQUAL(s3_fixture_holds(&m.f, "new", data, size),
-                    status == SB_OK);
+    holds = s3_fixture_holds(&m.f, "new", data, size);
+    if (holds != (status == SB_OK))
+      tap_note("%d allocations: %s, object %s", left, sb_status_name(status),
+               holds ? "there" : "not there");
+    /* The answer to the completion may be what there is no memory for. */
+    CU_ASSERT(holds == (status == SB_OK) || (holds && status == SB_UNKNOWN));
     CU_ASSERT_EQUAL(s3_server_seen(m.f.server, "put"), 0);
     s3_fixture_remove(&m.f, (const char *const[]){ "new" }, 1, NULL);
     CU_ASSERT_EQUAL(s3_server_objects(m.f.server, S3_TEST_BUCKET), 1);

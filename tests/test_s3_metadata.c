@@ -58,7 +58,7 @@ static void
 test_container_hosts(void)
 {
   static const char *const far[] = {
-    "http://example.com/" SECRET, "http://10.0.0.1/", "http://128.0.0.1/",
+    ("http://example.com/" SECRET), "http://10.0.0.1/", "http://128.0.0.1/",
     "http://169.254.169.254/", "http://[::2]/", "http://127.0.0.1.example/",
     "http://localhost.example/", "ftp://127.0.0.1/",
     "http://user@169.254.170.3/"

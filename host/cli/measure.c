@@ -239,7 +239,8 @@ measure_restore(measure *m, const char *job, double *ready, sb_error *err)
 static sb_status
 measure_all(measure *m, const job_env *env, const char *job, sb_error *err)
 {
-  double put, get, puts, gets, cold, begin, run, commit, ready;
+  double put = 0, get = 0, puts = 0, gets = 0, cold = 0;
+  double begin = 0, run = 0, commit = 0, ready = 0;
   printer *out = &m->c->out;
   char prefix[PATH_SIZE];
   sb_status status = paths_checkpoints_prefix(env->paths, job, prefix, err);

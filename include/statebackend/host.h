@@ -34,7 +34,9 @@ typedef void sb_task(void *arg);
 
 /* Lanes of the executor, each with threads of its own, so that long work in
    one never delays another. */
-#define SB_LANE_IO 10u          /* short blocking calls of stores */
+#define SB_LANE_IO 10u          /* short blocking calls of stores, and digests
+                                   that their requests wait for: a task here
+                                   must not wait for a request of a store */
 #define SB_LANE_CHECKPOINT 20u  /* writing out state for checkpoints */
 #define SB_LANE_BACKGROUND 30u  /* compaction, clean-up */
 
