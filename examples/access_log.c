@@ -444,6 +444,15 @@ handle_signals(void)
   (void)sigaction(SIGTERM, &action, NULL);
 }
 
+/* Warnings: an encryption that the server does not confirm, a wrong clock. */
+static void
+job_warned(void *arg, uint32_t level, const char *component, const char *text)
+{
+  (void)arg;
+  if (level >= SB_LOG_WARN)
+    fprintf(stderr, "access_log: %s: %s\n", component, text);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -460,6 +469,7 @@ main(int argc, char **argv)
   j->position.newest_ms = INT64_MIN;
   j->state = "starting";
   j->host = sb_host_default();
+  sb_host_set_log(job_warned, NULL);
   (void)pthread_mutex_init(&j->lock, NULL);
   if (sb_config_new(&config, &err) != SB_OK)
     return usage(err.message, NULL);

@@ -20,10 +20,11 @@ cleanup()
 serve()
 {
   cleanup
+  : >"$work/server"
   "$builddir/s3server" "$@" >"$work/server" 2>&1 &
   server=$!
-  for _ in {1..100}; do
-    grep -q '^port' "$work/server" && break
+  for _ in {1..400}; do
+    grep -q '^port [0-9]*$' "$work/server" && break
     sleep 0.05
   done
   url=http://127.0.0.1:$(sed -n 's/^port //p' "$work/server")

@@ -665,11 +665,14 @@ test_secrets(void)
   test_set(config, "aws.credentials.provider.basic.secretkey", "hunter2");
   test_set(config, "aws.sessionToken", "hunter2");
   test_set(config, "state.backend.s3.proxy.password", "hunter2");
+  test_set(config, "state.backend.s3.proxy.url", "http://me:hunter2@proxy:1");
+  test_set(config, "aws.endpoint", "https://server:9000/a:b@c");
   CU_ASSERT_EQUAL(sb_config_check(config, &err), SB_OK);
   CU_ASSERT_EQUAL(sb_config_each(config, test_dump_add, &dump), 0);
   CU_ASSERT_PTR_NULL(strstr(dump.text, "hunter2"));
   CU_ASSERT_PTR_NOT_NULL(strstr(dump.text, "secretkey=****** (--set)\n"));
   CU_ASSERT_PTR_NOT_NULL(strstr(dump.text, "aws.sessionToken=******"));
+  CU_ASSERT_PTR_NOT_NULL(strstr(dump.text, "=https://server:9000/a:b@c"));
   CU_ASSERT_PTR_NOT_NULL(strstr(dump.text,
                                 "state.backend.memory.size=256mb (default)"));
   CU_ASSERT(dump.sorted);

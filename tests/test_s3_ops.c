@@ -553,6 +553,49 @@ test_describe(void)
   s3_fixture_end(&f);
 }
 
+typedef struct ops_times {
+  const char *name;          /* of a histogram, up to its operation */
+  int64_t count;
+} ops_times;
+
+static void
+ops_bucket(void *arg, const char *name, int64_t value)
+{
+  ops_times *times = arg;
+
+  if (strncmp(name, times->name, strlen(times->name)) == 0
+      && strstr(name, "le=") != NULL)
+    times->count += value;
+}
+
+static int64_t
+ops_count(const char *name)
+{
+  ops_times times = { name, 0 };
+
+  sb_host_metrics(ops_bucket, &times);
+  return times.count;
+}
+
+/* An answer that comes within one turn of the loop is counted, too. */
+static void
+test_first_bytes(void)
+{
+  static const char first[] = "s3.request_first_byte_ns{op=\"head\"";
+  static const char total[] = "s3.request_ns{op=\"head\"";
+  int64_t first_before = ops_count(first), total_before = ops_count(total);
+  s3_fixture f;
+  int i;
+
+  s3_fixture_begin(&f, NULL, NULL);
+  for (i = 0; i < 20; i++)
+    s3_fixture_expect(&f, s3_fixture_head(&f, S3_FIXTURE_NAME, NULL), SB_OK,
+                      NULL);
+  s3_fixture_end(&f);
+  CU_ASSERT(ops_count(total) - total_before == 20);
+  CU_ASSERT(ops_count(first) - first_before == 20);
+}
+
 /* Both go through filters. */
 static void
 test_filtered(void)
@@ -612,6 +655,7 @@ main(int argc, char **argv)
     { "copy_faults", test_copy_faults },
     { "sweep", test_sweep },
     { "describe", test_describe },
+    { "first_bytes", test_first_bytes },
     { "filtered", test_filtered },
   };
   static const tap_suite suites[] = { { "s3_ops", cases, TAP_COUNT(cases) } };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/s3_fixture.h"
 #include "tests/tap.h"
@@ -343,9 +344,9 @@ test_put_cancelled(void)
     request.base.deadline_ns = late ? f.host.monotonic_ns(&f.host)
                                         + 300000000u : 0;
     CU_ASSERT_FATAL(s3_put(&f.store->base, &request, &id, NULL) == SB_OK);
-    while (s3_server_requests(f.server) < 2)
-      (void)f.host.event_wait(&f.host, wait.event,
-                              f.host.monotonic_ns(&f.host) + 5000000u);
+    /* Not on its event, which is set once. */
+    while (!late && s3_server_requests(f.server) < 2)
+      (void)usleep(5000);
     if (!late)
       f.store->base.ops->cancel(&f.store->base, id);
     CU_ASSERT(uploads_wait_end(&wait, &f.error)

@@ -38,7 +38,7 @@ check_bad_value(const check *c, const setting *s, const sb_option *option,
   int secret = (option->flags & SB_OPTION_SECRET) != 0;
 
   return sb_error_set(c->err, SB_CONFIG, "%.150s: \"%s\" is \"%.60s\": %s",
-                      s->source, s->key, secret ? "******" : s->value, why);
+                      s->source, s->key, settings_shown(s->value, secret), why);
 }
 
 /* ---- unknown keys ------------------------------------------------------- */
@@ -87,7 +87,7 @@ check_unknown(const check *c, const setting *s, const char *owner,
   const sb_option *option = nearest->option;
   int secret = check_looks_secret(s->key) ||
                (option != NULL && (option->flags & SB_OPTION_SECRET) != 0);
-  const char *value = secret ? "******" : s->value;
+  const char *value = settings_shown(s->value, secret);
 
   if (option == NULL)
     return sb_error_set(c->err, SB_CONFIG,

@@ -220,6 +220,20 @@ sb_config_get(const sb_config *config, const char *key)
   return option == NULL ? NULL : option->default_value;
 }
 
+const char *
+settings_shown(const char *value, int secret)
+{
+  const char *start = strstr(value, "://");
+  const char *colon, *at;
+
+  start = start == NULL ? value : start + 3;
+  at = memchr(start, '@', strcspn(start, "/?#"));
+  colon = strchr(start, ':');
+  if (at != NULL && colon != NULL && colon < at)
+    secret = 1;
+  return secret ? "******" : value;
+}
+
 int
 sb_config_each(const sb_config *config, sb_config_visit *fn, void *arg)
 {
@@ -234,7 +248,7 @@ sb_config_each(const sb_config *config, sb_config_visit *fn, void *arg)
 
     if (e->value.text == NULL)
       continue;
-    stop = fn(arg, e->option->key, secret ? "******" : e->value.text,
+    stop = fn(arg, e->option->key, settings_shown(e->value.text, secret),
               e->source);
     if (stop != 0)
       return stop;

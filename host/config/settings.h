@@ -56,6 +56,10 @@ const setting *settings_find(const sb_config *config, const char *key);
 /* After a check: an option's effective value, or NULL. */
 const effective *settings_effective(const sb_config *config, const char *key);
 
+/* What of a value may be shown: ****** for a secret, and for a URL with a user
+   and password in it. */
+const char *settings_shown(const char *value, int secret);
+
 /* 1 if two checked configurations have the same effect. */
 int settings_equal(const sb_config *a, const sb_config *b);
 

@@ -439,7 +439,7 @@ entries_committed(void *arg, const sb_commit_options *options)
   entries *n = arg;
   engine *e = n->engine;
   entries_base *now = NULL;
-  sb_error err;
+  sb_error err = { 0 };
   sb_status status;
 
   if (n->stopped || (n->base != NULL && n->base->id == options->id))
@@ -462,6 +462,8 @@ entries_committed(void *arg, const sb_commit_options *options)
   }
   entries_base_close(e, now);
   n->stopped = status == SB_FENCED;
+  if (err.message[0] == '\0')
+    (void)sb_error_set(&err, status, "%s", sb_status_name(status));
   entries_log(n, options->id, &err);
 }
 

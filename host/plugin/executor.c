@@ -91,6 +91,8 @@ executor_run(void *arg)
   (void)pthread_mutex_lock(&lane->lock);
   for (;;) {
     executor_task *node = lane->first;
+    sb_task *task;
+    void *task_arg;
 
     if (node == NULL) {
       lane->idle++;
@@ -103,8 +105,11 @@ executor_run(void *arg)
       lane->last = NULL;
     lane->queued--;
     (void)pthread_mutex_unlock(&lane->lock);
-    node->task(node->arg);
+    /* The host may be gone once the task has told somebody that it is over. */
+    task = node->task;
+    task_arg = node->arg;
     mem_free(node->host, node);
+    task(task_arg);
     (void)pthread_mutex_lock(&lane->lock);
   }
   return NULL;

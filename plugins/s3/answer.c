@@ -42,6 +42,7 @@ static const answer_text answer_texts[] = {
   ANSWER_TEXT("location", location),
   ANSWER_TEXT("server", server),
   ANSWER_TEXT("x-amz-server-side-encryption", sse),
+  ANSWER_TEXT("x-amz-server-side-encryption-customer-algorithm", sse),
 };
 
 /* A text that does not fit, or holds what no header should, is left out. */

@@ -52,7 +52,7 @@ call_fail(s3_call *call, sb_status status, const char *reason)
   }
   if (call->attempts > 1)
     (void)snprintf(more, sizeof more, " (attempt %u)", call->attempts);
-  sb_fail(&call->error, status, "could not %s %s \"%.200s\": %.220s%s",
+  sb_fail(&call->error, status, "could not %s %s \"%.200s\": %.280s%s",
           call_deeds[call->kind], what, name, reason, more);
   call->error.system = call->answer.http;
   return status;
@@ -373,7 +373,10 @@ call_retry(s3_call *call, const s3_verdict *verdict)
   uint32_t attempts_max = net->settings->attempts_max;
   uint64_t wait;
 
+  /* On opening, what a server says counts soon, and so does that nobody is
+     there; but a connection may break as often as at any other time. */
   if ((call->flags & S3_CALL_NO_BUCKET_RETRY)
+      && (call->answer.http != 0 || !verdict->applied)
       && attempts_max > CALL_CHECK_ATTEMPTS)
     attempts_max = CALL_CHECK_ATTEMPTS;
   if (call->attempts >= attempts_max || call->op->cancelled

@@ -55,7 +55,8 @@ typedef struct s3_answer {
   char request_id[64], host_id[128];
   char location[256];
   char server[64];
-  char sse[32];              /* x-amz-server-side-encryption */
+  char sse[32];              /* x-amz-server-side-encryption, or its customer
+                                algorithm */
   uint64_t date_ms;          /* date */
   uint64_t modified_ms;      /* last-modified */
   uint64_t retry_after_ms;   /* retry-after, x-amz-retry-after */
@@ -125,13 +126,5 @@ void s3_call_dispose(s3_call *call);
 s3_timer *s3_timer_start(s3_net *net, uint64_t delay_ms, void (*fn)(void *arg),
                          void *arg);
 void s3_timer_stop(s3_net *net, s3_timer *timer);
-
-/* Settles a conditional write that was refused (412), or of which the answer
-   was lost: reads the object's metadata and compares the nonce. Calls fn with
-   SB_OK (the write was ours: etag filled), SB_CONFLICT (somebody else's, or
-   nothing there), or why it could not be found out. */
-typedef void s3_settle_fn(s3_op *op, sb_status status, const char *etag);
-void s3_settle(s3_op *op, const char *key, const char *nonce,
-               s3_settle_fn *fn);
 
 #endif

@@ -257,20 +257,20 @@ check_log(const checker *c, uint32_t level, const char *text)
   c->host->log(c->host, level, c->store->settings->scheme, text);
 }
 
-/* Some servers take the headers and encrypt nothing. */
-static void
-check_encrypted(const checker *c)
+/* Some servers take the headers and encrypt nothing: what was to be secret
+   would lie there for all to read. */
+static sb_status
+check_encrypted(const checker *c, sb_error *err)
 {
   const s3_settings *settings = c->store->settings;
-  char text[256];
 
-  if (settings->sse == S3_SSE_NONE || settings->sse == S3_SSE_CUSTOMER ||
-      c->call.status != SB_OK || c->call.answer.sse[0] != '\0')
-    return;
-  (void)snprintf(text, sizeof text, "%sstate-file-encryption is true, but the "
-                 "server at \"%.100s\" does not say that it encrypts",
+  if (settings->sse == S3_SSE_NONE || c->call.answer.sse[0] != '\0')
+    return SB_OK;
+  return sb_fail(err, SB_UNSUPPORTED,
+                 "%sstate-file-encryption is true, but the server at "
+                 "\"%.100s\" does not say that it encrypts: take another "
+                 "kind of encryption, or do without",
                  settings->prefix, c->store->endpoint.url);
-  check_log(c, SB_LOG_WARN, text);
 }
 
 /* The first put, so that it also shows whether we may write, and whether it is
@@ -287,13 +287,15 @@ check_create_first(checker *c, int *honours, sb_error *err)
     c->store->crc32c = 0;
     status = check_put(c, content, "if-none-match", "*");
   }
-  check_encrypted(c);
   *honours = status == SB_OK;
+  if (status == SB_OK)
+    return check_encrypted(c, err);
   if (status == SB_CONFLICT)
     return check_look(c, "", content, honours, err);
   if (check_not_understood(status))
     status = check_put(c, "first, again", NULL, NULL);
-  return status == SB_OK ? SB_OK : check_outcome(c, S3_CHECK_WRITE, err);
+  return status == SB_OK ? check_encrypted(c, err)
+                         : check_outcome(c, S3_CHECK_WRITE, err);
 }
 
 static sb_status

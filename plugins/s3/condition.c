@@ -165,9 +165,8 @@ s3_condition_add_test(const s3_condition *c, s3_call *call)
 typedef struct condition_look {
   s3_call call;
   const char *nonce;
-  int given;                /* `otherwise` stands for all but our own write */
+  sb_status otherwise;      /* for all but our own write */
   int ambiguous;            /* ... but needs another one's object as a proof */
-  sb_status otherwise;
   s3_settle_fn *fn;
 } condition_look;
 
@@ -230,24 +229,16 @@ condition_seen(s3_op *op, const condition_look *look)
       && condition_is_ours(&call->answer.meta, look->nonce))
     return SB_OK;
   if (call->status == SB_OK && call->answer.meta.failed
-      && !(look->given && look->otherwise == SB_OK))
+      && look->otherwise != SB_OK)
     return sb_fail(&op->error, SB_UNKNOWN,
                    "could not find out whether object \"%.300s\" was written: "
                    "out of memory", call->key);
-  if (look->given && look->ambiguous && call->status != SB_OK)
+  if (look->ambiguous && call->status != SB_OK)
     return sb_fail(&op->error, SB_UNKNOWN,
                    "could not find out whether object \"%.300s\" was written: "
                    "an answer was lost, and then: %.150s", call->key,
                    call->error.message);
-  if (look->given)
-    return look->otherwise;
-  if (call->status == SB_OK || call->status == SB_NOT_FOUND)
-    return sb_fail(&op->error, SB_CONFLICT,
-                   "could not put object \"%.300s\": %s", call->key,
-                   call->status == SB_OK ? "it is another one"
-                                         : "there is none");
-  op->error = call->error;
-  return call->status;
+  return look->otherwise;
 }
 
 static void
@@ -285,19 +276,6 @@ condition_look_new(s3_op *op, const char *key, const char *nonce,
   return look;
 }
 
-void
-s3_settle(s3_op *op, const char *key, const char *nonce, s3_settle_fn *fn)
-{
-  condition_look *look = condition_look_new(op, key, nonce, fn);
-
-  if (look == NULL)
-    fn(op, sb_fail(&op->error, SB_NO_MEMORY,
-                   "could not look at object \"%.300s\": out of memory", key),
-       "");
-  else
-    s3_call_start(&look->call);
-}
-
 static void
 condition_settle(s3_condition *c, s3_op *op, sb_status otherwise,
                  int ambiguous, s3_settle_fn *fn)
@@ -310,7 +288,6 @@ condition_settle(s3_condition *c, s3_op *op, sb_status otherwise,
     fn(op, ambiguous ? SB_UNKNOWN : otherwise, "");
     return;
   }
-  look->given = 1;
   look->ambiguous = ambiguous;
   look->otherwise = otherwise;
   s3_call_start(&look->call);

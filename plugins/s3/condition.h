@@ -54,6 +54,9 @@ void s3_condition_add_meta(s3_condition *c, s3_call *call, int nonce);
 /* If-None-Match or If-Match, if asked for. */
 void s3_condition_add_test(const s3_condition *c, s3_call *call);
 
+/* `etag` is "" for a failure. */
+typedef void s3_settle_fn(s3_op *op, sb_status status, const char *etag);
+
 /* In `done` of the call that carried the test: calls fn, now or later, exactly
    once, with what became of the write: SB_OK and the etag; SB_EXISTS or
    SB_CONFLICT if the condition did not hold; SB_UNKNOWN; or the call's own

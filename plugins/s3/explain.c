@@ -86,6 +86,7 @@ static const explain_cure explain_transport[] = {
   { "self-signed", EXPLAIN_CA },
   { "self signed", EXPLAIN_CA },
   { "issuer", EXPLAIN_CA },
+  { "setting certificate", "tls.ca-file must hold certificates in PEM" },
   { "unknown CA", EXPLAIN_CA },
   { "wrong version number", EXPLAIN_NO_TLS },
   { "packet length too long", EXPLAIN_NO_TLS },
@@ -130,6 +131,13 @@ explain_text(const char *message)
     if (strstr(message, explain_transport[i].text) != NULL)
       return explain_transport[i].cure;
   return NULL;
+}
+
+/* The words of a token service's connection, say, are not the store's. */
+static int
+explain_is_credentials(const char *message)
+{
+  return strstr(message, "no credentials from ") != NULL;
 }
 
 /* An error answer without one of S3's codes is somebody else's; only HEAD has
@@ -210,7 +218,7 @@ s3_check_explain(const s3_store *store, const s3_call *call, sb_error *err)
     cure = explain_code(call->code);
   else if (explain_is_foreign(call))
     cure = explain_foreign(store, call);
-  else if (call->answer.http == 0)
+  else if (call->answer.http == 0 && !explain_is_credentials(message))
     cure = explain_text(message);
   if (cure == NULL)
     (void)sb_fail(err, status, "%s", message);

@@ -11,6 +11,7 @@
 #define JUDGE_FIXED_CLOCK 2
 #define JUDGE_FIXED_CREDENTIALS 4
 #define JUDGE_DENIED_ATTEMPTS 3u
+#define JUDGE_WORDS_MAX 120     /* of a server's message */
 #define JUDGE_SKEW_MS (4 * 60 * 1000)
 
 /* ---- words ----------------------------------------------------------------- */
@@ -47,9 +48,10 @@ judge_http_reason(const s3_call *call, const s3_exchange *x,
   const char *message = judge_is_safe(xml->message, x) ? xml->message : "";
   const char *id = call->answer.request_id;
   int worded = message[0] != '\0';
+  int cut = strlen(message) > JUDGE_WORDS_MAX;
 
-  (void)snprintf(out, size, "%.100s%s%s%sHTTP %d%s%.60s%s", message,
-                 worded ? " (" : "", xml->code,
+  (void)snprintf(out, size, "%.*s%s%s%s%sHTTP %d%s%.60s%s", JUDGE_WORDS_MAX,
+                 message, cut ? "..." : "", worded ? " (" : "", xml->code,
                  xml->code[0] != '\0' ? ", " : "", call->answer.http,
                  id[0] != '\0' ? ", request " : "", id, worded ? ")" : "");
   if (!judge_is_safe(out, x))

@@ -13,7 +13,7 @@
 typedef struct s3_outcome {
   s3_verdict verdict;
   s3_xml_error xml;
-  char reason[256];
+  char reason[320];
 } s3_outcome;
 
 void s3_judge(s3_call *call, const s3_exchange *x, s3_outcome *outcome);

@@ -10,7 +10,6 @@
 
 #include "plugins/s3/condition.h"
 
-#define S3_PART_MIN (5ull << 20)
 #define S3_PART_MAX (5ull << 30)
 
 typedef struct s3_upload s3_upload;

@@ -104,7 +104,7 @@ custom_check(const char *name, const sb_credentials_provider *provider,
   const char *problem = NULL;
 
   if (provider == NULL)
-    problem = "is not registered with the host";
+    problem = "is not registered with the host; a file's name needs a \"/\"";
   else if (provider->abi_version != SB_ABI_VERSION)
     problem = "is of another ABI version";
   else if (provider->struct_size <
