@@ -293,13 +293,14 @@ call_credentials_came(void *arg, s3_credentials *credentials,
 
   pthread_mutex_lock(&net->lock);
   net->credentials_came = 1;
-  net->credentials_new = credentials;
   if (credentials == NULL && error != NULL)
     net->credentials_error = *error;
   else
     net->credentials_error.status = SB_OK;
   pthread_mutex_unlock(&net->lock);
   s3_net_wake(net);
+  /* The provider keeps them: calls ask it again. */
+  s3_credentials_unref(credentials);
 }
 
 static s3_credentials *

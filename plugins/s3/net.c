@@ -250,8 +250,6 @@ typedef struct net_mail {
 static void
 net_mail_take(s3_net *net, net_mail *mail)
 {
-  s3_credentials *credentials;
-
   pthread_mutex_lock(&net->lock);
   mail->ops = net->inbox_first;
   net->inbox_first = net->inbox_last = NULL;
@@ -261,19 +259,12 @@ net_mail_take(s3_net *net, net_mail *mail)
   mail->cancel = net->cancel_asked;
   net->cancel_asked = 0;
   mail->credentials_came = net->credentials_came;
-  credentials = net->credentials_new;
   if (mail->credentials_came)
     mail->credentials_error = net->credentials_error;
   net->credentials_came = 0;
-  net->credentials_new = NULL;
   pthread_mutex_unlock(&net->lock);
-  if (mail->credentials_came)
-    mail->credentials_error.status =
-      credentials != NULL ? SB_OK : mail->credentials_error.status;
-  s3_credentials_unref(credentials);
 }
 
-/* The provider keeps new credentials: calls ask it again. */
 static void
 net_credentials_came(s3_net *net, const sb_error *error)
 {
@@ -539,7 +530,6 @@ net_free(s3_net *net)
     close(net->wake);
   s3_signer_free(net->signer);
   s3_buf_free(&net->signature.authorization);
-  s3_credentials_unref(net->credentials_new);
   pthread_mutex_destroy(&net->lock);
   s3_free(net->host, net->timers);
   s3_free(net->host, net->watched);

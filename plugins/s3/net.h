@@ -84,8 +84,7 @@ struct s3_net {
   pthread_mutex_t lock;      /* guards the inbox, for a few instructions */
   s3_op *inbox_first, *inbox_last;
   int stop;
-  int credentials_came;      /* with the two below */
-  s3_credentials *credentials_new;
+  int credentials_came;      /* with the one below */
   sb_error credentials_error;
   int cancel_asked;
   s3_call *hashed_first;     /* their digests are there */

@@ -16,8 +16,8 @@
 #define QUEUE_RETRY_COST 14
 #define QUEUE_RETRY_COST_THROTTLED 5
 
-static unsigned
-queue_of(const s3_call *call)
+unsigned
+s3_queue_of(const s3_call *call)
 {
   uint32_t priority = call->op->priority;
 
@@ -30,7 +30,7 @@ queue_of(const s3_call *call)
 void
 s3_queue_add(s3_net *net, s3_call *call)
 {
-  unsigned queue = queue_of(call);
+  unsigned queue = s3_queue_of(call);
 
   call->queued = 1;
   call->queue_next = NULL;
@@ -46,7 +46,7 @@ s3_queue_add(s3_net *net, s3_call *call)
 void
 s3_queue_remove(s3_net *net, s3_call *call)
 {
-  unsigned queue = queue_of(call);
+  unsigned queue = s3_queue_of(call);
 
   if (!call->queued)
     return;
@@ -211,10 +211,4 @@ s3_queue_run(s3_net *net)
   }
   if (wait != 0 && net->rate_timer == NULL)
     net->rate_timer = s3_timer_start(net, wait, queue_rate_over, net);
-}
-
-unsigned
-s3_queue_of(const s3_call *call)
-{
-  return queue_of(call);
 }
