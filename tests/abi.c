@@ -246,15 +246,20 @@ AT(sb_key, key, 8);
 AT(sb_key, ns, 24);
 AT(sb_key, subkey, 40);
 
-SIZE(sb_state_options, 48);
+SIZE(sb_state_options, 80);
 AT(sb_state_options, struct_size, 0);
 AT(sb_state_options, kind, 4);
 AT(sb_state_options, flags, 8);
 AT(sb_state_options, schema_version, 12);
 AT(sb_state_options, name, 16);
 AT(sb_state_options, blob, 32);
+AT(sb_state_options, time_kind, 48);
+AT(sb_state_options, time_offset, 52);
+AT(sb_state_options, ttl_ms, 56);
+AT(sb_state_options, migrate, 64);
+AT(sb_state_options, migrate_arg, 72);
 
-SIZE(sb_state_info, 56);
+SIZE(sb_state_info, 80);
 AT(sb_state_info, struct_size, 0);
 AT(sb_state_info, kind, 4);
 AT(sb_state_info, flags, 8);
@@ -263,6 +268,11 @@ AT(sb_state_info, id, 16);
 AT(sb_state_info, restored, 20);
 AT(sb_state_info, name, 24);
 AT(sb_state_info, blob, 40);
+AT(sb_state_info, restored_version, 56);
+AT(sb_state_info, registered, 60);
+AT(sb_state_info, time_kind, 64);
+AT(sb_state_info, time_offset, 68);
+AT(sb_state_info, ttl_ms, 72);
 
 SIZE(sb_update, 56);
 AT(sb_update, struct_size, 0);
@@ -308,17 +318,18 @@ AT(sb_scan_options, end, 80);
 
 SIZE(sb_row, 80);
 AT(sb_row, key_group, 0);
-AT(sb_row, reserved, 4);
+AT(sb_row, flags, 4);
 AT(sb_row, key, 8);
 AT(sb_row, ns, 24);
 AT(sb_row, subkey, 40);
 AT(sb_row, value, 56);
 AT(sb_row, expires_ms, 72);
 
-SIZE(sb_snapshot_options, 16);
+SIZE(sb_snapshot_options, 24);
 AT(sb_snapshot_options, struct_size, 0);
 AT(sb_snapshot_options, kind, 4);
 AT(sb_snapshot_options, checkpoint_id, 8);
+AT(sb_snapshot_options, savepoint, 16);
 
 SIZE(sb_object_use, 24);
 AT(sb_object_use, name, 0);
@@ -379,7 +390,7 @@ AT(sb_keyed_stats, memory_limit, 152);
 AT(sb_keyed_stats, block_hits, 160);
 AT(sb_keyed_stats, block_misses, 168);
 
-SIZE(sb_keyed_ops, 216);
+SIZE(sb_keyed_ops, 272);
 AT(sb_keyed_ops, struct_size, 0);
 AT(sb_keyed_ops, abi_version, 4);
 AT(sb_keyed_ops, register_state, 8);
@@ -408,6 +419,13 @@ AT(sb_keyed_ops, notify, 184);
 AT(sb_keyed_ops, interrupt, 192);
 AT(sb_keyed_ops, stats, 200);
 AT(sb_keyed_ops, close, 208);
+AT(sb_keyed_ops, state_find, 216);
+AT(sb_keyed_ops, state_at, 224);
+AT(sb_keyed_ops, drop_state, 232);
+AT(sb_keyed_ops, advance_time, 240);
+AT(sb_keyed_ops, view_scan_open, 248);
+AT(sb_keyed_ops, view_scan_next, 256);
+AT(sb_keyed_ops, view_scan_close, 264);
 
 SIZE(sb_keyed, 8);
 AT(sb_keyed, ops, 0);
@@ -465,7 +483,35 @@ AT(sb_probe, list, 16);
 AT(sb_probe, remove, 20);
 AT(sb_probe, detail, 24);
 
-SIZE(sb_backend_ops, 128);
+SIZE(sb_restore_options, 40);
+AT(sb_restore_options, struct_size, 0);
+AT(sb_restore_options, mode, 4);
+AT(sb_restore_options, job, 8);
+AT(sb_restore_options, savepoint, 16);
+AT(sb_restore_options, id, 24);
+AT(sb_restore_options, job_id, 32);
+
+SIZE(sb_savepoint_options, 64);
+AT(sb_savepoint_options, struct_size, 0);
+AT(sb_savepoint_options, flags, 4);
+AT(sb_savepoint_options, job, 8);
+AT(sb_savepoint_options, name, 16);
+AT(sb_savepoint_options, id, 24);
+AT(sb_savepoint_options, parts, 32);
+AT(sb_savepoint_options, part_count, 40);
+AT(sb_savepoint_options, blob, 48);
+
+SIZE(sb_savepoint_copy, 56);
+AT(sb_savepoint_copy, struct_size, 0);
+AT(sb_savepoint_copy, flags, 4);
+AT(sb_savepoint_copy, from, 8);
+AT(sb_savepoint_copy, from_job, 16);
+AT(sb_savepoint_copy, from_savepoint, 24);
+AT(sb_savepoint_copy, from_id, 32);
+AT(sb_savepoint_copy, job, 40);
+AT(sb_savepoint_copy, name, 48);
+
+SIZE(sb_backend_ops, 168);
 AT(sb_backend_ops, struct_size, 0);
 AT(sb_backend_ops, abi_version, 4);
 AT(sb_backend_ops, close, 8);
@@ -483,6 +529,11 @@ AT(sb_backend_ops, checkpoint_close, 96);
 AT(sb_backend_ops, retain, 104);
 AT(sb_backend_ops, remove, 112);
 AT(sb_backend_ops, gc, 120);
+AT(sb_backend_ops, restore_open, 128);
+AT(sb_backend_ops, savepoint_write, 136);
+AT(sb_backend_ops, savepoint_list, 144);
+AT(sb_backend_ops, savepoint_remove, 152);
+AT(sb_backend_ops, savepoint_copy, 160);
 
 SIZE(sb_backend, 8);
 AT(sb_backend, ops, 0);
@@ -628,6 +679,9 @@ static const char *const abi_pinned[] = {
   "sb_commit_options",
   "sb_gc_report",
   "sb_probe",
+  "sb_restore_options",
+  "sb_savepoint_options",
+  "sb_savepoint_copy",
   "sb_backend_ops",
   "sb_backend",
   "sb_timer",

@@ -136,7 +136,7 @@ async_lookup(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
   status = reader_lookup(&ctx, runs, count, p, &r, &pin, err);
   if (status != SB_OK)
     return status;
-  if (keyed_expired(k, r.expires_ms)) {
+  if (keyed_expired(k, p->state, r.expires_ms)) {
     status = SB_NOT_FOUND;
   } else {
     *expires_ms = r.expires_ms;

@@ -1,6 +1,6 @@
 sb_engine_files = \
 	engine/engine.c engine/engine.h engine/keyed.c engine/keyed.h engine/state.c \
-	engine/get.c engine/write.c engine/evict.c engine/freeze.c \
+	engine/get.c engine/expiry.c engine/write.c engine/evict.c engine/freeze.c \
 	engine/flush.c engine/sort.c engine/sort.h engine/output.c \
 	engine/live.c engine/version.c engine/version.h \
 	engine/table.c engine/table.h engine/record.h \

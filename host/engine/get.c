@@ -9,12 +9,6 @@
 
 #define GET_KEEP_MAX ((size_t)1 << 20) /* of a buffer, between calls */
 
-int
-keyed_expired(keyed *k, uint64_t expires_ms)
-{
-  return expires_ms != 0 && expires_ms <= k->host->clock_ms(k->host);
-}
-
 /* Once the marker is in segments they know it themselves. */
 int
 keyed_cleared_since(const place *p, uint64_t epoch)
@@ -49,7 +43,7 @@ keyed_peek(keyed *k, const place *p, cell **found)
     return runs == 0 || keyed_is_cleared(k, p) ? SB_NOT_FOUND : SB_BUSY;
   }
   c->referenced = 1;
-  if ((c->flags & CELL_TOMBSTONE) || keyed_expired(k, cell_expires(c)))
+  if ((c->flags & CELL_TOMBSTONE) || keyed_expired(k, p->state, cell_expires(c)))
     return SB_NOT_FOUND;
   *found = c;
   return SB_OK;
@@ -97,7 +91,7 @@ keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
   status = reader_lookup(&ctx, runs, count, p, &r, &pin, err);
   if (status != SB_OK)
     return status;
-  if (keyed_expired(k, r.expires_ms)) {
+  if (keyed_expired(k, p->state, r.expires_ms)) {
     status = SB_NOT_FOUND;
   } else {
     *expires_ms = r.expires_ms;

@@ -36,6 +36,10 @@ typedef struct state {
   uint8_t restored, registered;
   uint8_t ordered;     /* records are RECORD_ORDERED */
   uint8_t subkeyed;    /* keys have many records: lists and maps */
+  uint32_t time_kind, time_offset;
+  uint64_t ttl_ms;
+  sb_migrate_fn *migrate; /* of the registration, or NULL */
+  void *migrate_arg;
   table *tables;       /* owner; one per key group of the handle */
   table *groups;       /* owner; subkeyed states, else NULL */
 } state;
@@ -100,6 +104,7 @@ struct keyed {
 
   atomic_uint_fast64_t changes; /* raised by other threads */
   atomic_int interrupted, closing;
+  atomic_uint_fast64_t event_time_ms; /* as advance_time was told */
 
   /* owner */
   uint64_t changes_seen;
@@ -322,7 +327,17 @@ void async_free(keyed *k);
 void async_free_given(keyed *k);
 
 /* get.c: one record from memory or segments */
-int keyed_expired(keyed *k, uint64_t expires_ms);
+/* expiry.c: has what a record says about its time come? `expires_ms` is the
+   record's own number, whatever the state takes it for. */
+int expiry_over(keyed *k, const state *s, uint64_t expires_ms);
+/* The same for a read, which may be told to show what has expired. */
+static inline int
+keyed_expired(keyed *k, const state *s, uint64_t expires_ms)
+{
+  return expires_ms != 0 && (s->flags & SB_STATE_SHOW_EXPIRED) == 0 &&
+         expiry_over(k, s, expires_ms);
+}
+
 /* SB_NOT_FOUND if there is none. The value is borrowed: from the table, or in
    k->scratch. *found is its cell, or NULL. */
 sb_status keyed_read(keyed *k, const place *p, sb_slice *value,

@@ -391,7 +391,7 @@ scan_resolve(sb_cursor *c, const record *candidate, int from_segment,
   } else if (status == SB_BUSY && from_segment) {
     row->value = candidate->value;
     row->expires_ms = candidate->expires_ms;
-    if (keyed_expired(k, row->expires_ms) ||
+    if (keyed_expired(k, c->state, row->expires_ms) ||
         keyed_cleared_since(&p, c->epoch))
       status = SB_NOT_FOUND;
     else

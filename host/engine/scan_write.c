@@ -155,7 +155,8 @@ gather_cell(void *arg, cell *c)
   size_t at = g->count, off = (size_t)c->key_len + c->ns_len;
 
   if ((c->flags & (CELL_TOMBSTONE | CELL_CLEAR)) ||
-      keyed_expired(g->keyed, cell_expires(c)))
+      keyed_expired(g->keyed, g->keyed->states[c->state],
+                    cell_expires(c)))
     return 0;
   while (at > 0) {
     const cell *before = g->cells[at - 1];

@@ -84,10 +84,10 @@ view_runs(keyed *k, const sb_view *v, uint32_t key_group, size_t *count)
 }
 
 static sb_status
-view_copy(keyed *k, const record *r, void *buffer, size_t buffer_size,
+view_copy(keyed *k, const state *s, const record *r, void *buffer, size_t buffer_size,
           size_t *size, sb_error *err)
 {
-  if (keyed_expired(k, r->expires_ms))
+  if (keyed_expired(k, s, r->expires_ms))
     return SB_NOT_FOUND;
   *size = r->value.len;
   if (r->value.len > buffer_size)
@@ -124,7 +124,7 @@ view_list(reader_ctx *ctx, segment **runs, size_t count, const place *p,
     status = merge_first(&m, err);
   while (status == SB_OK && record_compare_key(&m.record, &p->key) == 0) {
     if ((m.record.flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0 &&
-        !keyed_expired(k, m.record.expires_ms))
+        !keyed_expired(k, p->state, m.record.expires_ms))
       buf_add(out, m.record.value.data, m.record.value.len);
     status = merge_next(&m, err);
   }
@@ -163,7 +163,7 @@ view_read(sb_view *v, const place *p, void *buffer, size_t buffer_size,
     status = reader_lookup(&ctx, runs, count, p, &r, &pin, err);
   }
   if (status == SB_OK)
-    status = view_copy(k, &r, buffer, buffer_size, size, err);
+    status = view_copy(k, p->state, &r, buffer, buffer_size, size, err);
   if (pin != NULL)
     cache_unpin(k->engine->cache, pin);
   buf_dispose(&list);

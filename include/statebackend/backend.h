@@ -32,6 +32,7 @@ typedef struct sb_job sb_job;
 typedef struct sb_snapshot sb_snapshot;
 typedef struct sb_cursor sb_cursor;
 typedef struct sb_view sb_view;
+typedef struct sb_view_cursor sb_view_cursor;
 
 /* ---- keys ------------------------------------------------------------- */
 
@@ -55,14 +56,49 @@ typedef struct sb_key {
                                      key group; no namespace, no subkey */
 
 #define SB_STATE_MOSTLY_HIT 1u    /* lookups nearly always find: no filters */
+#define SB_STATE_EVENT_TIME 2u    /* expires by advance_time, not the clock */
+#define SB_STATE_SHOW_EXPIRED 4u  /* reads return what has expired until it is
+                                     reclaimed */
+#define SB_STATE_MIGRATE_NOW 8u   /* register_state rewrites all old records;
+                                     not kept with the state */
+
+/* How a state's records say when they expire. */
+#define SB_TIME_EXPIRY 0u  /* expires_ms is when the record expires; 0 never.
+                              ttl_ms is not used */
+#define SB_TIME_STAMP 10u  /* expires_ms is when the record was last written (or
+                              read, as the caller likes); it expires ttl_ms
+                              later. 0 never. So ttl_ms may change, and counts
+                              at once for all records; ttl_ms 0: none expires */
+#define SB_TIME_VALUE 20u  /* the value (of lists: each element) has the stamp
+                              as a big-endian int64 at time_offset, as Flink's
+                              TtlSerializer writes it. Only reclamation looks
+                              at it: reads return what is there */
+
+/* Takes the bytes of a result, in one or more calls; they are copied. */
+typedef sb_status sb_give_fn(void *give_arg, const void *data, size_t len);
+
+/* Rewrites a value that was written with an older schema version: hands the new
+   one to `give`. It may be called from any thread, several at once, and must
+   always give the same result for the same input. A failure fails the read;
+   compaction then leaves the record's segment as it is. Lists: one call an
+   element. */
+typedef sb_status sb_migrate_fn(void *arg, uint32_t from_version,
+                                sb_slice value, sb_give_fn *give,
+                                void *give_arg);
 
 typedef struct sb_state_options {
   uint32_t struct_size;
   uint32_t kind;
   uint32_t flags;
-  uint32_t schema_version;
+  uint32_t schema_version;        /* grows when the form of values changes */
   sb_slice name;                  /* unique in the handle, kept as bytes */
   sb_slice blob;                  /* opaque, kept in manifests (serializer) */
+  uint32_t time_kind;             /* SB_TIME_... */
+  uint32_t time_offset;           /* SB_TIME_VALUE */
+  uint64_t ttl_ms;
+  sb_migrate_fn *migrate;         /* NULL: values of other versions are
+                                     returned as they are */
+  void *migrate_arg;              /* used until the handle is closed */
 } sb_state_options;
 
 typedef struct sb_state_info {
@@ -75,6 +111,11 @@ typedef struct sb_state_info {
   sb_slice name;
   sb_slice blob;                  /* as restored, else as registered; borrowed
                                      until close */
+  uint32_t restored_version;      /* schema version of the checkpoint, if
+                                     `restored`; else schema_version */
+  uint32_t registered;            /* 1: by this handle */
+  uint32_t time_kind, time_offset;
+  uint64_t ttl_ms;
 } sb_state_info;
 
 /* ---- update: read-modify-write with one lookup ------------------------- */
@@ -140,6 +181,8 @@ typedef struct sb_op {
 
 #define SB_SCAN_KEYS 1u          /* keys only: values may be empty; one row a
                                     (namespace, key) */
+#define SB_SCAN_EXPIRED 2u       /* also what has expired and is still there;
+                                    such rows have SB_ROW_EXPIRED */
 
 /* What to scan: a state, or one namespace of it, or one key in a namespace,
    in the order (key group, namespace, hash of key, key, subkey); timers: (key
@@ -159,9 +202,11 @@ typedef struct sb_scan_options {
   sb_slice end;                  /* first one not wanted, empty: to the end */
 } sb_scan_options;
 
+#define SB_ROW_EXPIRED 1u
+
 typedef struct sb_row {
   uint32_t key_group;
-  uint32_t reserved;
+  uint32_t flags;                /* SB_ROW_... */
   sb_slice key, ns, subkey, value;
   uint64_t expires_ms;
 } sb_row;
@@ -169,12 +214,17 @@ typedef struct sb_row {
 /* ---- snapshots ---------------------------------------------------------- */
 
 #define SB_SNAPSHOT_CHECKPOINT 10u  /* shares segments with earlier ones */
-#define SB_SNAPSHOT_FULL 20u        /* shares nothing with earlier ones */
+#define SB_SNAPSHOT_FULL 20u        /* shares nothing with earlier ones; later
+                                       ones may share with it */
+#define SB_SNAPSHOT_SAVEPOINT 30u   /* shares nothing with any: its objects are
+                                       copies in `savepoint`'s own directory,
+                                       named relative to that in the manifest */
 
 typedef struct sb_snapshot_options {
   uint32_t struct_size;
   uint32_t kind;
   uint64_t checkpoint_id;        /* grows from snapshot to snapshot */
+  const char *savepoint;         /* its name, SB_SNAPSHOT_SAVEPOINT */
 } sb_snapshot_options;
 
 typedef struct sb_object_use {
@@ -333,7 +383,39 @@ typedef struct sb_keyed_ops {
   /* Owner thread; waits for runs and background work to end. Cursors, views
      and snapshots must have been closed. What no checkpoint holds is lost. */
   void (*close)(sb_keyed *keyed);
+
+  /* ---- optional, asked for with SB_KEYED_HAS ---- */
+
+  /* What is known of a state, registered or restored; SB_NOT_FOUND. Before
+     register_state, to see the restored blob and version and decide. */
+  sb_status (*state_find)(sb_keyed *keyed, sb_slice name, sb_state_info *info,
+                          sb_error *err);
+  /* The state of each number from 0 on; SB_END. */
+  sb_status (*state_at)(sb_keyed *keyed, uint32_t index, sb_state_info *info,
+                        sb_error *err);
+  /* Forgets a state and all its records, in time that does not depend on how
+     many there are; the name may be registered anew afterwards. The number is
+     dead. Restored states that nobody registers are kept as they are. */
+  sb_status (*drop_state)(sb_keyed *keyed, uint32_t state, sb_error *err);
+  /* The time by which states with SB_STATE_EVENT_TIME expire: the caller's
+     watermark. It only grows; lower ones are ignored. Not in checkpoints. */
+  sb_status (*advance_time)(sb_keyed *keyed, uint64_t time_ms, sb_error *err);
+
+  /* A scan of a view's point in time, by one other thread at a time a cursor,
+     while the owner goes on. Rows as those of scan_next; slices live until the
+     cursor's next call. Close it before the view. */
+  sb_status (*view_scan_open)(sb_view *view, const sb_scan_options *options,
+                              sb_view_cursor **out, sb_error *err);
+  sb_status (*view_scan_next)(sb_view_cursor *cursor, sb_row *row,
+                              sb_error *err);
+  void (*view_scan_close)(sb_view_cursor *cursor);
 } sb_keyed_ops;
+
+/* 1 if a keyed handle's table is long enough for `method` and has it. */
+#define SB_KEYED_HAS(keyed, method)                                           \
+  ((keyed)->ops->struct_size >=                                               \
+     offsetof(sb_keyed_ops, method) + sizeof (keyed)->ops->method             \
+   && (keyed)->ops->method != NULL)
 
 struct sb_keyed {
   const sb_keyed_ops *ops;
@@ -390,6 +472,46 @@ typedef struct sb_gc_report {
   uint64_t removed, failed;
   uint64_t pins;                 /* readers' pins seen */
 } sb_gc_report;
+
+/* ---- savepoints and other jobs' checkpoints ----------------------------- */
+
+/* How the objects of what is restored are treated afterwards. */
+#define SB_RESTORE_NO_CLAIM 10u  /* never deleted: the first checkpoint copies
+                                    them, later ones share nothing with them */
+#define SB_RESTORE_CLAIM 20u     /* the restoring job's own from now on; only
+                                    one job can claim a checkpoint */
+
+/* A source: a savepoint, or a retained checkpoint of another job. */
+typedef struct sb_restore_options {
+  uint32_t struct_size;
+  uint32_t mode;                 /* SB_RESTORE_... */
+  const char *job;               /* path part of the source's job */
+  const char *savepoint;         /* its name, or NULL: a checkpoint */
+  uint64_t id;                   /* of the checkpoint, 0: the newest */
+  const char *job_id;            /* of the restoring job: the claimer */
+} sb_restore_options;
+
+typedef struct sb_savepoint_options {
+  uint32_t struct_size;
+  uint32_t flags;
+  const char *job;               /* path part of the job it is filed under */
+  const char *name;              /* one path part; SB_EXISTS if it is taken */
+  uint64_t id;                   /* of the snapshot */
+  const sb_part *parts;          /* of SB_SNAPSHOT_SAVEPOINT snapshots, or
+                                    canonical ones */
+  uint64_t part_count;
+  sb_slice blob;
+} sb_savepoint_options;
+
+typedef struct sb_savepoint_copy {
+  uint32_t struct_size;
+  uint32_t flags;
+  sb_backend *from;              /* may be the same or another one's */
+  const char *from_job;
+  const char *from_savepoint;    /* or NULL: a retained checkpoint, */
+  uint64_t from_id;              /* of this id, 0 the newest */
+  const char *job, *name;        /* where to */
+} sb_savepoint_copy;
 
 #define SB_GC_DRY_RUN 1u
 #define SB_GC_PINS 2u            /* also remove readers' pins (dead readers) */
@@ -457,7 +579,42 @@ typedef struct sb_backend_ops {
      by listing. */
   sb_status (*gc)(sb_job *job, uint32_t flags, sb_gc_report *report,
                   sb_error *err);
+
+  /* ---- optional, asked for with SB_BACKEND_HAS ---- */
+
+  /* Opens what another job left, or a savepoint, for restoring. The parts'
+     manifests name their objects as seen from this store's root and say whose
+     they are. A claim is recorded on the store first, so that a second one is
+     SB_BUSY and the source's job is fenced; claiming again for the same job id
+     is allowed. Without a claim, a checkpoint is pinned until it is closed:
+     close it when the first own checkpoint is complete. */
+  sb_status (*restore_open)(sb_backend *backend,
+                            const sb_restore_options *options,
+                            sb_checkpoint **out, sb_error *err);
+
+  /* Writes a savepoint's _metadata, which makes it a savepoint. */
+  sb_status (*savepoint_write)(sb_backend *backend,
+                               const sb_savepoint_options *options,
+                               sb_error *err);
+  /* By name, ascending; checkpoint_info.name is the savepoint's name. Released
+     with list_free. */
+  sb_status (*savepoint_list)(sb_backend *backend, const char *job,
+                              sb_checkpoint_info **out, size_t *count,
+                              sb_error *err);
+  /* Removes a savepoint and its objects. SB_BUSY if a job has claimed it. */
+  sb_status (*savepoint_remove)(sb_backend *backend, const char *job,
+                                const char *name, sb_error *err);
+  /* Makes a savepoint of a retained checkpoint or of another savepoint, by
+     copies on the store's side where it can, through the client else. */
+  sb_status (*savepoint_copy)(sb_backend *backend,
+                              const sb_savepoint_copy *options, sb_error *err);
 } sb_backend_ops;
+
+/* 1 if a backend's table is long enough for `method` and has it. */
+#define SB_BACKEND_HAS(backend, method)                                       \
+  ((backend)->ops->struct_size >=                                             \
+     offsetof(sb_backend_ops, method) + sizeof (backend)->ops->method         \
+   && (backend)->ops->method != NULL)
 
 struct sb_backend {
   const sb_backend_ops *ops;

@@ -204,8 +204,9 @@ static void
 subtask_check_interrupted(subtask *t)
 {
   const sb_keyed_ops *ops = t->keyed->ops;
-  sb_snapshot_options options = { sizeof options, SB_SNAPSHOT_CHECKPOINT,
-                                  1000000 };
+  sb_snapshot_options options = { .struct_size = sizeof options,
+                                  .kind = SB_SNAPSHOT_CHECKPOINT,
+                                  .checkpoint_id = 1000000 };
   sb_slice value = { NULL, 0 };
   sb_snapshot *snapshot = NULL;
   sb_view *opened = NULL;
