@@ -9,7 +9,7 @@ jobs=$(nproc 2>/dev/null || echo 2)
 packages_build="gcc make autoconf automake libtool autoconf-archive pkg-config
  perl python3 libsnappy-dev libconfig-dev libyaml-dev libxxhash-dev
  libisal-dev libcunit1-dev libcurl4-openssl-dev libssl-dev libexpat1-dev
- libjansson-dev"
+ libjansson-dev libmicrohttpd-dev"
 packages_bench="librocksdb-dev"
 packages_ceph="radosgw ceph-mon ceph-osd ceph-common"
 packages_boto="python3-boto3"

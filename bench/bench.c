@@ -30,6 +30,7 @@ bench_settings bench = {
   .gigabytes = 0.5,
   .seconds = 20.0,
   .memory = "2gb",
+  .timers = 1000000,
 };
 
 static const bench_case cases[] = {
@@ -47,6 +48,12 @@ static const bench_case cases[] = {
     "from nothing to the first value read" },
   { "resident_memory", case_resident_memory,
     "peak under a budget of 256 MiB, values checked" },
+  { "timers", case_timers, "timers added and taken in order, little memory" },
+  { "kinds", case_kinds, "all kinds of state, as Flink's micro-benchmarks" },
+  { "reduce", case_reduce, "reducing add, against value get and put" },
+  { "namespace_keys", case_namespace_keys,
+    "keys of one namespace of many, against a state of its own" },
+  { "visitor", case_visitor, "updates while all records are visited" },
 };
 #define CASE_COUNT (sizeof cases / sizeof cases[0])
 
@@ -264,6 +271,7 @@ bench_usage(FILE *to)
         "  --alone        our side only, for profiling\n"
         "  --value-size N bytes of a value (100)\n"
         "  --memory SIZE  our budget in cases that stay in memory (2gb)\n"
+        "  --timers N     timers of that case (1000000)\n"
         "  --gb X         raw state of resident_memory (0.5)\n"
         "  --seconds X    of updates in resident_memory (20)\n", to);
 }
@@ -294,6 +302,7 @@ bench_options(int argc, char **argv)
     { "memory", required_argument, NULL, 'm' },
     { "gb", required_argument, NULL, 'g' },
     { "seconds", required_argument, NULL, 't' },
+    { "timers", required_argument, NULL, 'T' },
     { "alone", no_argument, NULL, 'a' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
@@ -325,6 +334,9 @@ bench_options(int argc, char **argv)
       break;
     case 't':
       bench.seconds = bench_number(optarg, 0.1, 1e6);
+      break;
+    case 'T':
+      bench.timers = (uint64_t)bench_number(optarg, 1, 1e9);
       break;
     case 'a':
       bench.alone = 1;

@@ -25,6 +25,7 @@ typedef struct bench_settings {
   double gigabytes;     /* resident_memory: raw state */
   double seconds;       /* resident_memory: how long */
   const char *memory;   /* of hot cases, as a setting */
+  uint64_t timers;      /* of the timers case, before scaling */
 } bench_settings;
 
 extern bench_settings bench;
@@ -149,5 +150,10 @@ void case_flush(void);
 void case_requests_per_checkpoint(void);
 void case_restore_first_record(void);
 void case_resident_memory(void);
+void case_timers(void);
+void case_kinds(void);
+void case_reduce(void);
+void case_namespace_keys(void);
+void case_visitor(void);
 
 #endif

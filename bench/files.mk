@@ -1,6 +1,9 @@
 noinst_PROGRAMS += bench
-bench_SOURCES = bench.c bench.h ours.c case_write.c case_read.c \
-	case_checkpoint.c case_memory.c
+bench_SOURCES = bench.c bench.h ours.c case_timers.c timers.h \
+	timers_rocks.c case_write.c case_read.c \
+	case_checkpoint.c case_memory.c case_kinds.c kinds.h kinds_ours.c \
+	kinds_rocks.c case_reduce.c case_namespaces.c case_visitor.c
+bench_LDADD = $(LDADD) -lm
 if HAVE_ROCKSDB
 bench_SOURCES += rocks.c
 else

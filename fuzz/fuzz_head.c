@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HEADs, pins, and the names of objects, all of which come from the store. */
+/* HEADs, pins, claims, and the names of objects, all of which come from the
+   store. */
 #include "config.h"
 
 #include "fuzz/fuzz_bounded.h"
 #include "fuzz/fuzz_seal.h"
+#include "host/engine/claim.h"
 #include "host/engine/head.h"
 #include "host/engine/pin.h"
 
@@ -40,6 +42,36 @@ check_pin(const sb_host *host, const pin *p)
 }
 
 static void
+check_claim(const sb_host *host, const claim *c)
+{
+  buf bytes;
+  claim again;
+
+  buf_init(&bytes, host, 1024);
+  claim_encode(c, &bytes);
+  if (bytes.status != SB_OK ||
+      claim_decode(bytes.data, bytes.len, &again, NULL) != SB_OK ||
+      again.kind != c->kind || strcmp(again.job_id, c->job_id) != 0)
+    abort();
+  buf_dispose(&bytes);
+}
+
+/* What is taken for a savepoint's must be in its directory. */
+static void
+check_place(const paths *p, const char *name)
+{
+  char prefix[PATH_SIZE];
+  path_place place;
+
+  if (!paths_locate(p, name, &place) || place.savepoint[0] == '\0')
+    return;
+  if (paths_savepoint_prefix(p, place.job, place.savepoint, prefix, NULL) !=
+        SB_OK ||
+      strncmp(name, prefix, strlen(prefix)) != 0)
+    abort();
+}
+
+static void
 check_name(const sb_host *host, const uint8_t *data, size_t size)
 {
   sb_engine_options options = { .struct_size = sizeof options };
@@ -54,6 +86,7 @@ check_name(const sb_host *host, const uint8_t *data, size_t size)
   name[size] = '\0';
   (void)paths_parse(&p, "", name);
   (void)paths_segment_generation(name, &generation);
+  check_place(&p, name);
   paths_dispose(&p, host);
   free(name);
 }
@@ -65,12 +98,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   uint8_t *sealed = fuzz_seal(data, size);
   head h;
   pin p;
+  claim c;
 
   fuzz_bounded_init(&bounded);
   if (head_decode(sealed, size, &h, NULL) == SB_OK)
     check_head(&bounded.host, &h);
   if (pin_decode(sealed, size, &p, NULL) == SB_OK)
     check_pin(&bounded.host, &p);
+  if (claim_decode(sealed, size, &c, NULL) == SB_OK)
+    check_claim(&bounded.host, &c);
   check_name(&bounded.host, data, size);
   fuzz_bounded_check(&bounded, size, 64);
   free(sealed);

@@ -246,7 +246,7 @@ AT(sb_key, key, 8);
 AT(sb_key, ns, 24);
 AT(sb_key, subkey, 40);
 
-SIZE(sb_state_options, 80);
+SIZE(sb_state_options, 88);
 AT(sb_state_options, struct_size, 0);
 AT(sb_state_options, kind, 4);
 AT(sb_state_options, flags, 8);
@@ -258,6 +258,7 @@ AT(sb_state_options, time_offset, 52);
 AT(sb_state_options, ttl_ms, 56);
 AT(sb_state_options, migrate, 64);
 AT(sb_state_options, migrate_arg, 72);
+AT(sb_state_options, migrate_free, 80);
 
 SIZE(sb_state_info, 80);
 AT(sb_state_info, struct_size, 0);
@@ -390,7 +391,7 @@ AT(sb_keyed_stats, memory_limit, 152);
 AT(sb_keyed_stats, block_hits, 160);
 AT(sb_keyed_stats, block_misses, 168);
 
-SIZE(sb_keyed_ops, 272);
+SIZE(sb_keyed_ops, 288);
 AT(sb_keyed_ops, struct_size, 0);
 AT(sb_keyed_ops, abi_version, 4);
 AT(sb_keyed_ops, register_state, 8);
@@ -426,6 +427,8 @@ AT(sb_keyed_ops, advance_time, 240);
 AT(sb_keyed_ops, view_scan_open, 248);
 AT(sb_keyed_ops, view_scan_next, 256);
 AT(sb_keyed_ops, view_scan_close, 264);
+AT(sb_keyed_ops, remove_through, 272);
+AT(sb_keyed_ops, describe, 280);
 
 SIZE(sb_keyed, 8);
 AT(sb_keyed, ops, 0);
@@ -547,7 +550,7 @@ AT(sb_timer, ns, 24);
 
 /* checkpoint.h */
 
-SIZE(sb_coordinator_options, 64);
+SIZE(sb_coordinator_options, 88);
 AT(sb_coordinator_options, struct_size, 0);
 AT(sb_coordinator_options, subtasks, 4);
 AT(sb_coordinator_options, job, 8);
@@ -558,10 +561,144 @@ AT(sb_coordinator_options, timeout_ms, 32);
 AT(sb_coordinator_options, restore_id, 40);
 AT(sb_coordinator_options, finished, 48);
 AT(sb_coordinator_options, arg, 56);
+AT(sb_coordinator_options, restore_mode, 64);
+AT(sb_coordinator_options, reserved, 68);
+AT(sb_coordinator_options, restore_job, 72);
+AT(sb_coordinator_options, restore_savepoint, 80);
+
+SIZE(sb_state_spec, 144);
+AT(sb_state_spec, struct_size, 0);
+AT(sb_state_spec, flags, 4);
+AT(sb_state_spec, name, 8);
+AT(sb_state_spec, key_type, 16);
+AT(sb_state_spec, namespace_type, 24);
+AT(sb_state_spec, subkey_type, 32);
+AT(sb_state_spec, value_type, 40);
+AT(sb_state_spec, schema_version, 48);
+AT(sb_state_spec, cleanup_per_access, 52);
+AT(sb_state_spec, ttl_ms, 56);
+AT(sb_state_spec, ttl_update, 64);
+AT(sb_state_spec, ttl_visibility, 68);
+AT(sb_state_spec, ttl_time, 72);
+AT(sb_state_spec, reserved, 76);
+AT(sb_state_spec, migrate, 80);
+AT(sb_state_spec, migrate_arg, 88);
+AT(sb_state_spec, default_value, 96);
+AT(sb_state_spec, fold, 112);
+AT(sb_state_spec, merge, 120);
+AT(sb_state_spec, result, 128);
+AT(sb_state_spec, fold_arg, 136);
+
+SIZE(sb_state_description, 112);
+AT(sb_state_description, struct_size, 0);
+AT(sb_state_description, kind, 4);
+AT(sb_state_description, name, 8);
+AT(sb_state_description, key_type, 24);
+AT(sb_state_description, namespace_type, 40);
+AT(sb_state_description, subkey_type, 56);
+AT(sb_state_description, value_type, 72);
+AT(sb_state_description, schema_version, 88);
+AT(sb_state_description, restored, 92);
+AT(sb_state_description, open, 96);
+AT(sb_state_description, reserved, 100);
+AT(sb_state_description, ttl_ms, 104);
+
+SIZE(sb_place, 40);
+AT(sb_place, key, 0);
+AT(sb_place, ns, 16);
+AT(sb_place, has_hash, 32);
+AT(sb_place, hash, 36);
+
+SIZE(sb_queue_element, 24);
+AT(sb_queue_element, key_group, 0);
+AT(sb_queue_element, reserved, 4);
+AT(sb_queue_element, bytes, 8);
+
+SIZE(sb_queue_options, 48);
+AT(sb_queue_options, struct_size, 0);
+AT(sb_queue_options, key_group_first, 4);
+AT(sb_queue_options, key_group_last, 8);
+AT(sb_queue_options, rank_len, 12);
+AT(sb_queue_options, rank, 16);
+AT(sb_queue_options, rank_arg, 24);
+AT(sb_queue_options, state, 32);
+AT(sb_queue_options, memory, 40);
+
+SIZE(sb_trigger_options, 40);
+AT(sb_trigger_options, struct_size, 0);
+AT(sb_trigger_options, kind, 4);
+AT(sb_trigger_options, savepoint, 8);
+AT(sb_trigger_options, blob, 16);
+AT(sb_trigger_options, canonical, 32);
+
+SIZE(sb_canonical_state, 56);
+AT(sb_canonical_state, struct_size, 0);
+AT(sb_canonical_state, encoding, 4);
+AT(sb_canonical_state, flags, 8);
+AT(sb_canonical_state, kind, 12);
+AT(sb_canonical_state, name, 16);
+AT(sb_canonical_state, meta, 32);
+AT(sb_canonical_state, namespace_length, 48);
+AT(sb_canonical_state, element_length, 52);
+
+SIZE(sb_canonical_options, 64);
+AT(sb_canonical_options, struct_size, 0);
+AT(sb_canonical_options, flags, 4);
+AT(sb_canonical_options, encoding, 8);
+AT(sb_canonical_options, key_length, 12);
+AT(sb_canonical_options, key_serializer, 16);
+AT(sb_canonical_options, header, 32);
+AT(sb_canonical_options, states, 48);
+AT(sb_canonical_options, state_count, 56);
+
+SIZE(sb_canonical_read, 64);
+AT(sb_canonical_read, struct_size, 0);
+AT(sb_canonical_read, key_group_count, 4);
+AT(sb_canonical_read, key_group_first, 8);
+AT(sb_canonical_read, key_group_last, 12);
+AT(sb_canonical_read, offsets, 16);
+AT(sb_canonical_read, offset_first, 24);
+AT(sb_canonical_read, offset_count, 28);
+AT(sb_canonical_read, length, 32);
+AT(sb_canonical_read, field, 40);
+AT(sb_canonical_read, field_arg, 48);
+AT(sb_canonical_read, options, 56);
+
+SIZE(sb_canonical_info, 96);
+AT(sb_canonical_info, struct_size, 0);
+AT(sb_canonical_info, kind, 4);
+AT(sb_canonical_info, encoding, 8);
+AT(sb_canonical_info, flags, 12);
+AT(sb_canonical_info, time_kind, 16);
+AT(sb_canonical_info, time_offset, 20);
+AT(sb_canonical_info, ttl_ms, 24);
+AT(sb_canonical_info, schema_version, 32);
+AT(sb_canonical_info, state_flags, 36);
+AT(sb_canonical_info, name, 40);
+AT(sb_canonical_info, blob, 56);
+AT(sb_canonical_info, meta, 72);
+AT(sb_canonical_info, id, 88);
+
+SIZE(sb_canonical_row, 88);
+AT(sb_canonical_row, state, 0);
+AT(sb_canonical_row, key_group, 4);
+AT(sb_canonical_row, key, 8);
+AT(sb_canonical_row, ns, 24);
+AT(sb_canonical_row, subkey, 40);
+AT(sb_canonical_row, value, 56);
+AT(sb_canonical_row, time_ms, 72);
+AT(sb_canonical_row, first, 80);
+AT(sb_canonical_row, reserved, 84);
+
+SIZE(sb_canonical_target, 24);
+AT(sb_canonical_target, struct_size, 0);
+AT(sb_canonical_target, state, 4);
+AT(sb_canonical_target, migrate, 8);
+AT(sb_canonical_target, migrate_arg, 16);
 
 /* api.h */
 
-SIZE(sb_api_table, 544);
+SIZE(sb_api_table, 1240);
 AT(sb_api_table, struct_size, 0);
 AT(sb_api_table, api_version, 4);
 AT(sb_api_table, status_name, 8);
@@ -631,6 +768,93 @@ AT(sb_api_table, coordinator_newest, 512);
 AT(sb_api_table, coordinator_gc, 520);
 AT(sb_api_table, coordinator_close, 528);
 AT(sb_api_table, host_metrics_text, 536);
+AT(sb_api_table, context_namespace, 544);
+AT(sb_api_table, context_set_row, 552);
+AT(sb_api_table, context_set_time, 560);
+AT(sb_api_table, context_state_at, 568);
+AT(sb_api_table, context_drop_state, 576);
+AT(sb_api_table, value_open_spec, 584);
+AT(sb_api_table, list_open_spec, 592);
+AT(sb_api_table, list_add_all, 600);
+AT(sb_api_table, list_get, 608);
+AT(sb_api_table, list_iterate, 616);
+AT(sb_api_table, list_merge, 624);
+AT(sb_api_table, map_open_spec, 632);
+AT(sb_api_table, map_put_all, 640);
+AT(sb_api_table, map_contains, 648);
+AT(sb_api_table, map_is_empty, 656);
+AT(sb_api_table, map_iterate, 664);
+AT(sb_api_table, reducing_open_spec, 672);
+AT(sb_api_table, reducing_add, 680);
+AT(sb_api_table, reducing_get, 688);
+AT(sb_api_table, reducing_update_internal, 696);
+AT(sb_api_table, reducing_clear, 704);
+AT(sb_api_table, reducing_merge, 712);
+AT(sb_api_table, aggregating_open_spec, 720);
+AT(sb_api_table, aggregating_add, 728);
+AT(sb_api_table, aggregating_get, 736);
+AT(sb_api_table, aggregating_get_internal, 744);
+AT(sb_api_table, aggregating_update_internal, 752);
+AT(sb_api_table, aggregating_clear, 760);
+AT(sb_api_table, aggregating_merge, 768);
+AT(sb_api_table, context_keys, 776);
+AT(sb_api_table, context_keys_and_namespaces, 784);
+AT(sb_api_table, context_remove_namespace, 792);
+AT(sb_api_table, iterator_next, 800);
+AT(sb_api_table, iterator_remove, 808);
+AT(sb_api_table, iterator_set, 816);
+AT(sb_api_table, iterator_close, 824);
+AT(sb_api_table, visitor_open, 832);
+AT(sb_api_table, visitor_next, 840);
+AT(sb_api_table, visitor_update, 848);
+AT(sb_api_table, visitor_remove, 856);
+AT(sb_api_table, visitor_close, 864);
+AT(sb_api_table, batch_new, 872);
+AT(sb_api_table, batch_free, 880);
+AT(sb_api_table, batch_value_get, 888);
+AT(sb_api_table, batch_value_put, 896);
+AT(sb_api_table, batch_value_clear, 904);
+AT(sb_api_table, batch_list_get, 912);
+AT(sb_api_table, batch_list_add, 920);
+AT(sb_api_table, batch_list_clear, 928);
+AT(sb_api_table, batch_map_get, 936);
+AT(sb_api_table, batch_map_put, 944);
+AT(sb_api_table, batch_map_remove, 952);
+AT(sb_api_table, batch_map_clear, 960);
+AT(sb_api_table, batch_reducing_get, 968);
+AT(sb_api_table, batch_reducing_add, 976);
+AT(sb_api_table, batch_reducing_clear, 984);
+AT(sb_api_table, batch_aggregating_get, 992);
+AT(sb_api_table, batch_aggregating_add, 1000);
+AT(sb_api_table, batch_aggregating_clear, 1008);
+AT(sb_api_table, batch_submit, 1016);
+AT(sb_api_table, context_poll, 1024);
+AT(sb_api_table, context_pending, 1032);
+AT(sb_api_table, queue_open, 1040);
+AT(sb_api_table, queue_close, 1048);
+AT(sb_api_table, queue_add, 1056);
+AT(sb_api_table, queue_remove, 1064);
+AT(sb_api_table, queue_add_all, 1072);
+AT(sb_api_table, queue_peek, 1080);
+AT(sb_api_table, queue_is_empty, 1088);
+AT(sb_api_table, queue_poll, 1096);
+AT(sb_api_table, queue_poll_batch, 1104);
+AT(sb_api_table, queue_size, 1112);
+AT(sb_api_table, queue_iterate, 1120);
+AT(sb_api_table, queue_next, 1128);
+AT(sb_api_table, queue_iterator_close, 1136);
+AT(sb_api_table, canonical_open, 1144);
+AT(sb_api_table, canonical_write, 1152);
+AT(sb_api_table, canonical_cancel, 1160);
+AT(sb_api_table, canonical_close, 1168);
+AT(sb_api_table, canonical_reader_open, 1176);
+AT(sb_api_table, canonical_reader_state, 1184);
+AT(sb_api_table, canonical_reader_next, 1192);
+AT(sb_api_table, canonical_reader_close, 1200);
+AT(sb_api_table, canonical_restore, 1208);
+AT(sb_api_table, canonical_is_part, 1216);
+AT(sb_api_table, canonical_restore_parts, 1224);
+AT(sb_api_table, coordinator_trigger_as, 1232);
 
 #endif
 
@@ -686,6 +910,18 @@ static const char *const abi_pinned[] = {
   "sb_backend",
   "sb_timer",
   "sb_coordinator_options",
+  "sb_state_spec",
+  "sb_state_description",
+  "sb_place",
+  "sb_queue_element",
+  "sb_queue_options",
+  "sb_trigger_options",
+  "sb_canonical_state",
+  "sb_canonical_options",
+  "sb_canonical_read",
+  "sb_canonical_info",
+  "sb_canonical_row",
+  "sb_canonical_target",
   "sb_api_table",
 };
 

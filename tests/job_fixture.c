@@ -21,6 +21,8 @@ fixture_init(fixture *f, uint32_t store_flags, uint64_t seed)
   };
 
   memset(f, 0, sizeof *f);
+  f->job = "j";
+  f->job_id = "id";
   memhost_init(&f->host, seed);
   f->store = memstore_new(store_flags);
   CU_ASSERT_FATAL(paths_init(&f->paths, &f->host.host, &options, NULL) ==
@@ -43,7 +45,7 @@ fixture_segment(fixture *f, uint64_t generation)
   static char ring[64][PATH_SIZE];
   char *name = ring[f->sequence % 64];
 
-  CU_ASSERT_FATAL(paths_segment(&f->paths, "j", "op", generation,
+  CU_ASSERT_FATAL(paths_segment(&f->paths, f->job, "op", generation,
                                 ++f->sequence,
                                 f->host.host.random(&f->host.host), name,
                                 NULL) == SB_OK);
@@ -88,6 +90,7 @@ fixture_encode(fixture *f, const fixture_part *p, uint32_t subtask,
     segments[i].name = p->segments[i];
     segments[i].key_group_last = 127;
     segments[i].info.size = 7;
+    segments[i].info.crc32c = crc32c("segment", 7);
     segments[i].info.tail_offset = 7;
     segments[i].info.directory_offset = 7;
     segments[i].info.key_group_count = 128;
@@ -127,7 +130,7 @@ fixture_commit(fixture *f, sb_job *job, uint64_t id,
     list[i].manifest = sb_slice_of(bytes[i].data, bytes[i].len);
     if (!parts[i].named)
       continue;
-    (void)paths_manifest(&f->paths, "j", (uint32_t)i, id, job_generation(job),
+    (void)paths_manifest(&f->paths, f->job, (uint32_t)i, id, job_generation(job),
                          f->host.host.random(&f->host.host), objects[i],
                          NULL);
     memstore_put(f->store, objects[i], bytes[i].data, bytes[i].len);
@@ -155,8 +158,9 @@ fixture_commit_new(fixture *f, sb_job *job, uint64_t id)
 sb_job *
 fixture_takeover(fixture *f, uint32_t retain)
 {
-  sb_takeover_options options = { .struct_size = sizeof options, .job = "j",
-                                  .job_id = "id", .retain = retain };
+  sb_takeover_options options = { .struct_size = sizeof options,
+                                  .job = f->job, .job_id = f->job_id,
+                                  .retain = retain };
   sb_error err;
   sb_job *job;
   sb_status st = job_takeover(&f->env, &options, &job, &err);
@@ -170,7 +174,7 @@ fixture_takeover(fixture *f, uint32_t retain)
 /* All objects of an opened checkpoint must be there; counts them in `needed`
    unless that is NULL. */
 static void
-fixture_check(fixture *f, const sb_checkpoint *c, names *needed)
+fixture_check_names(fixture *f, const sb_checkpoint *c, names *needed)
 {
   uint64_t id = 0;
   size_t i, j;
@@ -207,13 +211,32 @@ fixture_check(fixture *f, const sb_checkpoint *c, names *needed)
   }
 }
 
+void
+fixture_check(fixture *f, const sb_checkpoint *c)
+{
+  fixture_check_names(f, c, NULL);
+}
+
+void
+fixture_restore(fixture *f, const sb_part *part, fixture_part *to)
+{
+  manifest *m;
+  size_t i;
+
+  CU_ASSERT_FATAL(manifest_read(&f->host.host, f->env.store, part, &m,
+                                NULL) == SB_OK);
+  for (i = 0; i < m->segment_count; i++)
+    fixture_add(to, m->segments[i].name);
+  manifest_free(&f->host.host, m);
+}
+
 static size_t
 fixture_walk(fixture *f, uint64_t *ids, size_t max, names *needed)
 {
   sb_checkpoint_info *list;
   size_t i, count;
   sb_error err;
-  sb_status st = job_list(&f->env, "j", &list, &count, &err);
+  sb_status st = job_list(&f->env, f->job, &list, &count, &err);
 
   if (st != SB_OK)
     printf("# list: %s\n", err.message);
@@ -223,11 +246,11 @@ fixture_walk(fixture *f, uint64_t *ids, size_t max, names *needed)
 
     if (i < max)
       ids[i] = list[i].id;
-    CU_ASSERT_FATAL(job_checkpoint_open(&f->env, "j", list[i].id, 0, &c,
+    CU_ASSERT_FATAL(job_checkpoint_open(&f->env, f->job, list[i].id, 0, &c,
                                         &err) == SB_OK);
     CU_ASSERT(c->info.id == list[i].id);
     CU_ASSERT(c->info.generation == list[i].generation);
-    fixture_check(f, c, needed);
+    fixture_check_names(f, c, needed);
     job_checkpoint_close(&f->env, c);
   }
   job_list_free(&f->env, list, count);

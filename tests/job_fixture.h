@@ -21,6 +21,7 @@ typedef struct fixture {
   paths paths;
   job_env env;
   uint64_t sequence; /* of segments made */
+  const char *job, *job_id; /* whose: "j" and "id" at first */
 } fixture;
 
 void fixture_init(fixture *f, uint32_t store_flags, uint64_t seed);
@@ -50,6 +51,11 @@ sb_status fixture_commit(fixture *f, sb_job *job, uint64_t id,
 /* One part with one new segment each time. */
 sb_status fixture_commit_new(fixture *f, sb_job *job, uint64_t id);
 sb_job *fixture_takeover(fixture *f, uint32_t retain);
+
+/* Adds the segments of a part that was read. */
+void fixture_restore(fixture *f, const sb_part *part, fixture_part *to);
+/* All that an opened checkpoint names must be there; the blob is its id. */
+void fixture_check(fixture *f, const sb_checkpoint *c);
 
 /* Ids retained according to HEAD, newest first; the count is the answer.
    Checks that each can be opened and that all it names is there. */

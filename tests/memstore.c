@@ -142,7 +142,7 @@ struct memstore {
   memstore_write *delayed;
   memstore_hook *hook;
   void *hook_arg;
-  uint64_t counts[5];
+  uint64_t counts[6];
   char uploads[MEMSTORE_UPLOADS][256];
   size_t upload_count;
 };
@@ -304,7 +304,7 @@ memstore_count(const memstore *m, uint32_t ops)
   uint64_t n = 0;
   unsigned bit;
 
-  for (bit = 0; bit < 5; bit++)
+  for (bit = 0; bit < 6; bit++)
     n += ops & 1u << bit ? m->counts[bit] : 0;
   return n;
 }
@@ -555,7 +555,7 @@ memstore_head(sb_store *store, const sb_name_request *request, uint64_t *op,
 
   (void)op;
   (void)err;
-  if (mode == 0)
+  if (mode == 0 || mode == MEMSTORE_FLIP)
     st = memstore_has(m, request->name) ? SB_OK : SB_NOT_FOUND;
   if (st == SB_OK)
     result.size = m->objects[i].len;
@@ -565,33 +565,116 @@ memstore_head(sb_store *store, const sb_name_request *request, uint64_t *op,
 }
 
 static sb_status
+memstore_copy(sb_store *store, const sb_copy_request *request, uint64_t *op,
+              sb_error *err)
+{
+  memstore *m = (memstore *)store;
+  sb_store_result result = { 0 };
+  memstore_write *w;
+  sb_status st = SB_OK;
+  uint32_t mode;
+  size_t i;
+
+  (void)op;
+  if ((m->info.flags & SB_STORE_COPY) == 0 || request->source_root != NULL)
+    return sb_error_set(err, SB_UNSUPPORTED, "memory store cannot copy");
+  mode = memstore_enter(m, MEMSTORE_COPY, request->name, &st);
+  i = memstore_find(m, request->source);
+  if (!memstore_has(m, request->source)) {
+    memstore_finish(&request->base, &result, SB_NOT_FOUND);
+    return SB_OK;
+  }
+  w = calloc(1, sizeof *w);
+  if (w == NULL)
+    abort();
+  w->name = strdup(request->name);
+  w->flags = request->flags;
+  w->len = m->objects[i].len;
+  w->data = malloc(w->len + 1);
+  if (w->data == NULL)
+    abort();
+  memcpy(w->data, m->objects[i].data, w->len);
+  result.size = w->len;
+  st = memstore_do_write(m, w, mode, st);
+  memstore_finish(&request->base, &result, st);
+  return SB_OK;
+}
+
+/* ---- streams ------------------------------------------------------------ */
+
+struct sb_stream {
+  memstore_write *write;
+};
+
+static sb_status
 memstore_put_open(sb_store *store, const sb_stream_request *request,
                   sb_stream **out, sb_error *err)
 {
+  sb_stream *s = calloc(1, sizeof *s);
+
   (void)store;
-  (void)request;
-  *out = NULL;
-  return sb_error_set(err, SB_UNSUPPORTED, "memory store has no streams");
+  (void)err;
+  if (s == NULL)
+    abort();
+  s->write = calloc(1, sizeof *s->write);
+  if (s->write == NULL)
+    abort();
+  s->write->name = strdup(request->name);
+  s->write->flags = request->flags;
+  *out = s;
+  return SB_OK;
 }
 
 static sb_status
 memstore_put_write(sb_store *store, sb_stream *stream,
                    const sb_write_request *request, sb_error *err)
 {
+  memstore_write *w = stream->write;
+  sb_store_result result = { 0 };
+  uint64_t i;
+
   (void)store;
-  (void)stream;
-  (void)request;
-  return sb_error_set(err, SB_UNSUPPORTED, "memory store has no streams");
+  (void)err;
+  for (i = 0; i < request->body_count; i++) {
+    w->data = realloc(w->data, w->len + request->body[i].len + 1);
+    if (w->data == NULL)
+      abort();
+    memcpy(w->data + w->len, request->body[i].data, request->body[i].len);
+    w->len += request->body[i].len;
+  }
+  memstore_finish(&request->base, &result, SB_OK);
+  return SB_OK;
 }
 
 static sb_status
-memstore_put_end(sb_store *store, sb_stream *stream, const sb_request *request,
-                 sb_error *err)
+memstore_put_commit(sb_store *store, sb_stream *stream,
+                    const sb_request *request, sb_error *err)
 {
+  memstore *m = (memstore *)store;
+  memstore_write *w = stream->write;
+  sb_store_result result = { .size = w->len };
+  sb_status st = SB_OK;
+  uint32_t mode = memstore_enter(m, MEMSTORE_PUT, w->name, &st);
+
+  (void)err;
+  free(stream);
+  st = memstore_do_write(m, w, mode, st);
+  memstore_finish(request, &result, st);
+  return SB_OK;
+}
+
+static sb_status
+memstore_put_abort(sb_store *store, sb_stream *stream,
+                   const sb_request *request, sb_error *err)
+{
+  sb_store_result result = { 0 };
+
   (void)store;
-  (void)stream;
-  (void)request;
-  return sb_error_set(err, SB_UNSUPPORTED, "memory store has no streams");
+  (void)err;
+  memstore_write_free(stream->write);
+  free(stream);
+  memstore_finish(request, &result, SB_OK);
+  return SB_OK;
 }
 
 /* ---- unfinished uploads ------------------------------------------------- */
@@ -652,11 +735,12 @@ static const sb_store_ops memstore_ops = {
   .put = memstore_put_op,
   .put_open = memstore_put_open,
   .put_write = memstore_put_write,
-  .put_commit = memstore_put_end,
-  .put_abort = memstore_put_end,
+  .put_commit = memstore_put_commit,
+  .put_abort = memstore_put_abort,
   .head = memstore_head,
   .list = memstore_list,
   .remove = memstore_remove_op,
+  .copy = memstore_copy,
   .close = memstore_close,
   .sweep = memstore_sweep,
 };

@@ -3,7 +3,8 @@
  * An object store in memory for tests, with its own small host. One thread:
  * every operation is done before its call returns. Operations can be made to
  * fail before or after their effect, writes to land later, and a hook runs
- * before each operation, so that a test can let others go first.
+ * before each operation, so that a test can let others go first. A stream
+ * counts as one put.
  */
 #ifndef TESTS_MEMSTORE_H
 #define TESTS_MEMSTORE_H
@@ -29,7 +30,8 @@ void memhost_init(memhost *h, uint64_t seed);
 #define MEMSTORE_LIST 4u
 #define MEMSTORE_REMOVE 8u
 #define MEMSTORE_HEAD 16u
-#define MEMSTORE_ALL 31u
+#define MEMSTORE_COPY 32u
+#define MEMSTORE_ALL 63u
 
 #define MEMSTORE_BEFORE 10u  /* fails and has no effect */
 #define MEMSTORE_AFTER 20u   /* fails, but the effect is there */

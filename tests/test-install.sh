@@ -4,6 +4,7 @@
 # Method: run by `make installcheck`; uses pkg-config, the installed headers,
 # library, programs and plugins, and nothing of the build tree.
 . "${builddir:-.}/functions.sh"
+. "$srcdir/bindings-functions.sh"
 
 root=${DESTDIR-}
 unset SB_PLUGIN_PATH
@@ -74,5 +75,13 @@ if [ -f "$top_srcdir/examples/plugin/Makefile" ]; then
       "$root$bindir/sb-conformance" "$(ls "$work"/plugin/sb-*.so)"
   fi
 fi
+
+case ${SB_SANITIZED_FLAGS-} in
+*-fsanitize=*)
+  skip "the bindings" "the library needs a sanitizer's run-time" ;;
+*)
+  bindings_run_python "$library"
+  bindings_run_rust "$library" ;;
+esac
 
 done_testing

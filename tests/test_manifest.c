@@ -2,7 +2,8 @@
 /*
  * The small objects' bytes: manifests, _metadata, HEAD, pins; and object
  * names. What is written reads back the same; each damaged or cut form is
- * refused; the golden files of version 1 are read, and written, for ever.
+ * refused; the golden files of each version are read for ever, those of the
+ * current one written.
  */
 #include "config.h"
 
@@ -27,6 +28,11 @@ static const char *sample_held[] = { "state/_/op/0a/1-9-00000000000000ff.x" };
 static const char *sample_dropped[] = { "a", "b/c" };
 static manifest_state sample_states[2];
 static manifest_segment sample_segments[3];
+/* Complete, two states: 0 with a stamp at 3 in its values, 7 without times. */
+static const uint8_t sample_times[] = {
+  1, 2, 0, SB_TIME_VALUE, 3, 100, 90, 10, 5, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1,
+  1, 1, 1, 1, 1, 7, SB_TIME_EXPIRY, 50, 0, 0
+};
 
 static manifest
 sample_manifest(void)
@@ -42,10 +48,15 @@ sample_manifest(void)
   };
   size_t i, j;
 
-  sample_states[0] = (manifest_state){ { "totals", 6 }, 0, SB_STATE_VALUE, 1,
-                                       2, { "\0serializer", 11 } };
-  sample_states[1] = (manifest_state){ { "t\xc3\xa4ler", 6 }, 7,
-                                       SB_STATE_TIMER, 0, 1, { NULL, 0 } };
+  sample_states[0] = (manifest_state){
+    .name = { "totals", 6 }, .kind = SB_STATE_VALUE, .flags = 1,
+    .schema_version = 2, .blob = { "\0serializer", 11 },
+    .time_kind = SB_TIME_VALUE, .time_offset = 3, .ttl_ms = 86400000
+  };
+  sample_states[1] = (manifest_state){
+    .name = { "t\xc3\xa4ler", 6 }, .id = 7, .kind = SB_STATE_TIMER,
+    .flags = MANIFEST_STATE_DROPPED, .schema_version = 1
+  };
   for (i = 0; i < 3; i++) {
     manifest_segment *s = &sample_segments[i];
 
@@ -79,6 +90,8 @@ sample_manifest(void)
     s->info.expires_max = UINT64_MAX;
     s->info.blocks = 1000000;
     s->info.partitions = 4000;
+    if (i == 0)
+      s->times = sb_slice_of(sample_times, sizeof sample_times);
   }
   return m;
 }
@@ -183,13 +196,14 @@ typedef struct kind {
   const char *name;
   void (*encode)(buf *out);
   sb_status (*decode)(const void *data, size_t len);
+  const char *version; /* the current one */
 } kind;
 
 static const kind kinds[] = {
-  { "manifest", encode_manifest, decode_manifest },
-  { "metadata", encode_metadata, decode_metadata },
-  { "head", encode_head, decode_head },
-  { "pin", encode_pin, decode_pin },
+  { "manifest", encode_manifest, decode_manifest, "v2" },
+  { "metadata", encode_metadata, decode_metadata, "v1" },
+  { "head", encode_head, decode_head, "v1" },
+  { "pin", encode_pin, decode_pin, "v1" },
 };
 
 /* Makes the checksum right again, so that the contents are looked at. */
@@ -225,7 +239,7 @@ damage(const kind *k, const buf *bytes)
   reseal(copy, bytes->len + 1);
   CU_ASSERT(k->decode(copy, bytes->len + 1) == SB_CORRUPT);
   memcpy(copy, bytes->data, bytes->len);
-  copy[4] = 2;
+  copy[4] = 9;
   reseal(copy, bytes->len);
   CU_ASSERT(k->decode(copy, bytes->len) == SB_UNSUPPORTED);
   free(copy);
@@ -253,15 +267,15 @@ test_damage(void)
 /* ---- golden files ------------------------------------------------------- */
 
 static size_t
-golden_read(const char *name, uint8_t *data, size_t max)
+golden_read(const char *version, const char *name, uint8_t *data, size_t max)
 {
   const char *dir = getenv("srcdir");
   char path[1024];
   size_t len = 0;
   FILE *file;
 
-  (void)snprintf(path, sizeof path, "%s/golden/manifest-v1/%s",
-                 dir == NULL ? "tests" : dir, name);
+  (void)snprintf(path, sizeof path, "%s/golden/manifest-%s/%s",
+                 dir == NULL ? "tests" : dir, version, name);
   file = fopen(path, "rb");
   if (file != NULL) {
     len = fread(data, 1, max, file);
@@ -301,7 +315,8 @@ test_golden(void)
     if (dir != NULL) {
       golden_write(dir, kinds[i].name, &bytes);
     } else {
-      len = golden_read(kinds[i].name, golden, sizeof golden);
+      len = golden_read(kinds[i].version, kinds[i].name, golden,
+                        sizeof golden);
       CU_ASSERT(kinds[i].decode(golden, len) == SB_OK);
       CU_ASSERT(len == bytes.len && memcmp(golden, bytes.data, len) == 0);
     }
@@ -341,7 +356,10 @@ compare_manifest(const manifest *a, const manifest *b)
     CU_ASSERT(a->states[i].id == b->states[i].id &&
               a->states[i].kind == b->states[i].kind &&
               a->states[i].flags == b->states[i].flags &&
-              a->states[i].schema_version == b->states[i].schema_version);
+              a->states[i].schema_version == b->states[i].schema_version &&
+              a->states[i].time_kind == b->states[i].time_kind &&
+              a->states[i].time_offset == b->states[i].time_offset &&
+              a->states[i].ttl_ms == b->states[i].ttl_ms);
   }
   for (i = 0; i < a->segment_count; i++) {
     const manifest_segment *s = &a->segments[i], *t = &b->segments[i];
@@ -353,6 +371,7 @@ compare_manifest(const manifest *a, const manifest *b)
     CU_ASSERT(s->key_group_first == t->key_group_first &&
               s->key_group_last == t->key_group_last);
     CU_ASSERT(memcmp(&s->info, &t->info, sizeof s->info) == 0);
+    CU_ASSERT(same_slice(s->times, t->times));
   }
   for (i = 0; i < a->held_count; i++)
     CU_ASSERT(strcmp(a->held[i], b->held[i]) == 0);
@@ -386,6 +405,61 @@ test_manifest(void)
   CU_ASSERT(manifest_read(&host.host, NULL, &part, &out, NULL) == SB_INVALID);
   buf_dispose(&bytes);
   CU_ASSERT(host.live == 0);
+}
+
+/* Version 1 has no times. */
+static void
+test_manifest_old(void)
+{
+  static uint8_t golden[8192];
+  manifest m = sample_manifest(), *out;
+  size_t i, len = golden_read("v1", "manifest", golden, sizeof golden);
+
+  memhost_init(&host, 1);
+  CU_ASSERT_FATAL(manifest_decode(&host.host, golden, len, &out, NULL) ==
+                  SB_OK);
+  sample_states[0].time_kind = sample_states[0].time_offset = 0;
+  sample_states[0].ttl_ms = 0;
+  sample_states[1].flags = 0;
+  for (i = 0; i < m.segment_count; i++)
+    sample_segments[i].times = sb_slice_of(NULL, 0);
+  compare_manifest(&m, out);
+  manifest_free(&host.host, out);
+  CU_ASSERT(host.live == 0);
+}
+
+static void
+refuse_times(const uint8_t *bytes, size_t len)
+{
+  manifest m = sample_manifest();
+  buf out;
+
+  sample_segments[0].times = sb_slice_of(bytes, len);
+  buf_init(&out, &host.host, 1u << 20);
+  CU_ASSERT(manifest_encode(&host.host, &m, &out) == SB_INVALID);
+  buf_dispose(&out);
+}
+
+static void
+test_manifest_times(void)
+{
+  uint8_t bytes[sizeof sample_times + 1];
+  size_t i;
+
+  memhost_init(&host, 1);
+  for (i = 1; i < sizeof sample_times; i++)
+    refuse_times(sample_times, i); /* cut */
+  memset(bytes, 0, sizeof bytes);
+  memcpy(bytes, sample_times, sizeof sample_times);
+  refuse_times(bytes, sizeof bytes); /* too long */
+  bytes[0] = 2;
+  refuse_times(bytes, sizeof sample_times); /* unknown flag */
+  bytes[0] = 1;
+  bytes[6] = 91;
+  refuse_times(bytes, sizeof sample_times); /* more than there is */
+  bytes[6] = 90;
+  bytes[25] = 0;
+  refuse_times(bytes, sizeof sample_times); /* a state twice */
 }
 
 static void
@@ -620,6 +694,8 @@ main(int argc, char **argv)
     { "golden", test_golden },
     { "damage", test_damage },
     { "round_trip", test_manifest },
+    { "old", test_manifest_old },
+    { "times", test_manifest_times },
     { "refused", test_manifest_refused },
     { "metadata", test_metadata },
     { "no_memory", test_no_memory },

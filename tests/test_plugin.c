@@ -533,7 +533,7 @@ test_keyed_options(void)
   CU_ASSERT_EQUAL(sb_backend_keyed(backend, &options, &keyed, &err),
                   SB_INVALID);
   options.key_group_last = 127;
-  options.flags = 4;
+  options.flags = 1u << 31;
   CU_ASSERT_EQUAL(sb_backend_keyed(backend, &options, &keyed, &err),
                   SB_INVALID);
   options.flags = 0;

@@ -5,7 +5,11 @@
  */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "host/checkpoint/attempt.h"
+#include "host/engine/engine.h"
+#include "host/store/store.h"
 
 #define ATTEMPT_RETRY_FIRST_NS 10000000u
 #define ATTEMPT_RETRY_MAX_NS 1000000000u
@@ -14,7 +18,7 @@ static void attempt_decide_from(attempt *a, uint32_t state, sb_status status,
                                 const sb_error *err);
 
 attempt *
-attempt_new(sb_coordinator *c, uint64_t id)
+attempt_new(sb_coordinator *c, uint32_t kind)
 {
   uint32_t count = c->options.subtasks, i;
   attempt *a = mem_zalloc(c->host, sizeof *a + count * sizeof a->slots[0]);
@@ -22,12 +26,25 @@ attempt_new(sb_coordinator *c, uint64_t id)
   if (a == NULL)
     return NULL;
   a->coordinator = c;
-  a->id = id;
+  a->kind = kind;
   a->references = 1;
   a->state = ATTEMPT_OPEN;
   for (i = 0; i < count; i++)
     a->slots[i].attempt = a;
   return a;
+}
+
+int
+attempt_is_savepoint(const attempt *a)
+{
+  return a->kind == SB_TRIGGER_SAVEPOINT || a->kind == SB_TRIGGER_CANONICAL;
+}
+
+/* "checkpoint" or "savepoint", for messages. */
+static const char *
+attempt_noun(const attempt *a)
+{
+  return attempt_is_savepoint(a) ? "savepoint" : "checkpoint";
 }
 
 void
@@ -38,6 +55,7 @@ attempt_unref(attempt *a)
   if (--a->references != 0)
     return;
   mem_free(host, a->blob);
+  mem_free(host, a->savepoint);
   mem_free(host, a);
 }
 
@@ -63,12 +81,13 @@ attempt_record(attempt *a, sb_status status, const sb_error *err)
   a->status = status;
   a->cancelling++;
   c->current = NULL;
-  if (status == SB_OK) {
+  if (status == SB_OK && !attempt_is_savepoint(a)) {
     c->newest = a->id;
     c->failures = 0;
   } else if (status == SB_FENCED) {
     coordinator_fail(c, status, err);
-  } else if (status != SB_CANCELLED && status != SB_UNKNOWN &&
+  } else if (!attempt_is_savepoint(a) && status != SB_OK &&
+             status != SB_CANCELLED && status != SB_UNKNOWN &&
              ++c->failures > c->options.tolerable_failures) {
     coordinator_fail(c, status, err);
   }
@@ -80,6 +99,7 @@ attempt_record(attempt *a, sb_status status, const sb_error *err)
     c->host->event_set(c->host, waiter->event);
 }
 
+/* What a savepoint's snapshot has made, it removes when it was cancelled. */
 static void
 attempt_cancel_snapshots(attempt *a)
 {
@@ -88,12 +108,15 @@ attempt_cancel_snapshots(attempt *a)
 
   for (i = 0; i < c->options.subtasks; i++) {
     attempt_slot *slot = &a->slots[i];
-    uint32_t running;
+    uint32_t cancel;
 
     pthread_mutex_lock(&c->lock);
-    running = slot->running;
+    cancel = slot->running ||
+             (slot->queued && a->kind == SB_TRIGGER_SAVEPOINT);
     pthread_mutex_unlock(&c->lock);
-    if (running)
+    if (cancel && slot->canonical != NULL)
+      sb_canonical_cancel(slot->canonical);
+    else if (cancel)
       slot->keyed->ops->snapshot_cancel(slot->keyed, slot->snapshot);
   }
 }
@@ -129,7 +152,7 @@ attempt_decide_from(attempt *a, uint32_t state, sb_status status,
 
   if (timer_on)
     attempt_stop_timer(a, a->timer);
-  if (status != SB_OK)
+  if (status != SB_OK && status != SB_UNKNOWN)
     attempt_cancel_snapshots(a);
   pthread_mutex_lock(&c->lock);
   a->cancelling--;
@@ -172,8 +195,8 @@ attempt_timed_out(void *arg)
   acknowledged = a->acknowledged;
   pthread_mutex_unlock(&c->lock);
   (void)sb_fail(&err, SB_TIMEOUT,
-                "checkpoint %llu is not done after %llu ms: %u of %u subtasks "
-                "have acknowledged", (unsigned long long)a->id,
+                "%s %llu is not done after %llu ms: %u of %u subtasks have "
+                "acknowledged", attempt_noun(a), (unsigned long long)a->id,
                 (unsigned long long)c->options.timeout_ms, acknowledged,
                 c->options.subtasks);
   attempt_decide(a, SB_TIMEOUT, &err);
@@ -228,22 +251,46 @@ attempt_pause(attempt *a, uint64_t *delay_ns)
   return 1;
 }
 
+static sb_status
+attempt_commit_once(attempt *a, const sb_part *parts, sb_error *err)
+{
+  sb_coordinator *c = a->coordinator;
+  sb_commit_options options = { .struct_size = sizeof options };
+
+  options.id = a->id;
+  options.parts = parts;
+  options.part_count = c->options.subtasks;
+  options.blob = sb_slice_of(a->blob, a->blob_len);
+  return c->backend->ops->commit(c->job, &options, err);
+}
+
+static sb_status
+attempt_write_once(attempt *a, const sb_part *parts, sb_error *err)
+{
+  sb_coordinator *c = a->coordinator;
+  sb_savepoint_options options = { .struct_size = sizeof options };
+
+  options.job = c->path;
+  options.name = a->savepoint;
+  options.id = a->id;
+  options.parts = parts;
+  options.part_count = c->options.subtasks;
+  options.blob = sb_slice_of(a->blob, a->blob_len);
+  return c->backend->ops->savepoint_write(c->backend, &options, err);
+}
+
 /* Repeats the commit as long as its outcome is not known: only a definite
    answer may reach anybody. */
 static sb_status
 attempt_commit_parts(attempt *a, const sb_part *parts, sb_error *err)
 {
   sb_coordinator *c = a->coordinator;
-  sb_commit_options options = { .struct_size = sizeof options };
   uint64_t delay_ns = ATTEMPT_RETRY_FIRST_NS;
   sb_status status;
 
-  options.id = a->id;
-  options.parts = parts;
-  options.part_count = c->options.subtasks;
-  options.blob = sb_slice_of(a->blob, a->blob_len);
   for (;;) {
-    status = c->backend->ops->commit(c->job, &options, err);
+    status = attempt_is_savepoint(a) ? attempt_write_once(a, parts, err)
+                                     : attempt_commit_once(a, parts, err);
     if (status != SB_UNKNOWN)
       return status;
     c->host->log(c->host, SB_LOG_WARN, "checkpoint", err->message);
@@ -263,14 +310,16 @@ attempt_commit(attempt *a)
 
   if (parts == NULL) {
     status = sb_fail(&err, SB_NO_MEMORY,
-                     "could not commit checkpoint %llu: out of memory",
-                     (unsigned long long)a->id);
+                     "could not commit %s %llu: out of memory",
+                     attempt_noun(a), (unsigned long long)a->id);
   } else {
     for (i = 0; i < count; i++)
       parts[i] = *a->slots[i].part;
     status = attempt_commit_parts(a, parts, &err);
   }
   mem_free(c->host, parts);
+  if (status == SB_OK && !attempt_is_savepoint(a))
+    source_release(c);
   attempt_decide_from(a, ATTEMPT_COMMITTING, status, &err);
 }
 
@@ -292,6 +341,23 @@ attempt_explain(attempt *a, sb_status status, sb_error *err)
   return SB_FENCED;
 }
 
+static sb_status
+attempt_run_canonical(attempt_slot *slot, const sb_part **part, sb_error *err)
+{
+  attempt *a = slot->attempt;
+  sb_coordinator *c = a->coordinator;
+  char directory[PATH_SIZE];
+  sb_status status;
+
+  status = engine_savepoint_directory(c->backend, c->path, a->savepoint,
+                                      directory, err);
+  if (status != SB_OK)
+    return status;
+  return canonical_write_part(c->host, c->backend->ops->store(c->backend),
+                              slot->canonical, directory, &slot->written, part,
+                              err);
+}
+
 static void
 attempt_run(void *arg)
 {
@@ -303,8 +369,11 @@ attempt_run(void *arg)
   sb_status status;
   sb_error err;
 
-  status = slot->keyed->ops->snapshot_run(slot->keyed, slot->snapshot, &part,
-                                          &err);
+  if (slot->canonical != NULL)
+    status = attempt_run_canonical(slot, &part, &err);
+  else
+    status = slot->keyed->ops->snapshot_run(slot->keyed, slot->snapshot, &part,
+                                            &err);
   pthread_mutex_lock(&c->lock);
   slot->running = 0;
   slot->part = part;
@@ -339,6 +408,7 @@ attempt_enqueue(attempt_slot *slot, coordinator_queue *queue)
   open = a->state == ATTEMPT_OPEN;
   if (open) {
     slot->running = 1;
+    slot->queued = 1;
     if (queue->last == NULL)
       queue->first = slot;
     else
@@ -351,24 +421,81 @@ attempt_enqueue(attempt_slot *slot, coordinator_queue *queue)
   return open;
 }
 
+/* The objects of a canonical part in a savepoint that will never be one. */
+static void
+attempt_remove_written(const attempt_slot *slot)
+{
+  const attempt *a = slot->attempt;
+  sb_coordinator *c = a->coordinator;
+  char directory[PATH_SIZE], name[PATH_SIZE];
+  const char *list[1] = { name };
+  uint32_t i;
+
+  if (slot->part == NULL ||
+      engine_savepoint_directory(c->backend, c->path, a->savepoint, directory,
+                                 NULL) != SB_OK)
+    return;
+  for (i = 0; i < slot->part->object_count; i++)
+    if ((size_t)snprintf(name, sizeof name, "%s/%s", directory,
+                         slot->part->objects[i].name) < sizeof name)
+      (void)store_remove(c->host, c->backend->ops->store(c->backend), list, 1,
+                         NULL, NULL);
+}
+
+void
+attempt_release(attempt_slot *slot)
+{
+  sb_status status = slot->attempt->status;
+
+  if (slot->snapshot != NULL)
+    slot->keyed->ops->snapshot_free(slot->keyed, slot->snapshot);
+  if (slot->written != NULL && status != SB_OK && status != SB_UNKNOWN)
+    attempt_remove_written(slot);
+  canonical_written_free(slot->written);
+  sb_canonical_close(slot->canonical);
+  slot->snapshot = NULL;
+  slot->written = NULL;
+  slot->canonical = NULL;
+}
+
+static sb_status
+attempt_begin(attempt_slot *slot, sb_error *err)
+{
+  static const struct { uint32_t trigger, snapshot; } kinds[] = {
+    { SB_TRIGGER_CHECKPOINT, SB_SNAPSHOT_CHECKPOINT },
+    { SB_TRIGGER_FULL, SB_SNAPSHOT_FULL },
+    { SB_TRIGGER_SAVEPOINT, SB_SNAPSHOT_SAVEPOINT },
+  };
+  const attempt *a = slot->attempt;
+  sb_snapshot_options options = { .struct_size = sizeof options };
+  size_t i = 0;
+
+  if (a->kind == SB_TRIGGER_CANONICAL)
+    return sb_canonical_open(slot->keyed, a->coordinator->host, a->canonical,
+                             &slot->canonical, err);
+  while (kinds[i].trigger != a->kind)
+    i++;
+  options.kind = kinds[i].snapshot;
+  options.checkpoint_id = a->id;
+  options.savepoint = a->savepoint;
+  return slot->keyed->ops->snapshot_begin(slot->keyed, &options,
+                                          &slot->snapshot, err);
+}
+
 sb_status
 attempt_snapshot(attempt_slot *slot, uint32_t subtask, sb_error *err)
 {
   attempt *a = slot->attempt;
   sb_coordinator *c = a->coordinator;
-  sb_snapshot_options options = { .struct_size = sizeof options };
-  sb_keyed *keyed = slot->keyed;
   sb_status status;
   sb_error why;
 
-  options.kind = SB_SNAPSHOT_CHECKPOINT;
-  options.checkpoint_id = a->id;
-  status = keyed->ops->snapshot_begin(keyed, &options, &slot->snapshot, &why);
+  status = attempt_begin(slot, &why);
   if (status != SB_OK)
     goto fail;
   if (!attempt_enqueue(slot, &c->queues[subtask])) {
-    keyed->ops->snapshot_free(keyed, slot->snapshot);
-    return sb_fail(err, SB_CANCELLED, "checkpoint %llu was given up",
+    attempt_release(slot);
+    return sb_fail(err, SB_CANCELLED, "%s %llu was given up", attempt_noun(a),
                    (unsigned long long)a->id);
   }
   status = c->host->execute(c->host, SB_LANE_CHECKPOINT, attempt_run, slot,

@@ -14,6 +14,7 @@
 #include <statebackend/checkpoint.h>
 #include <statebackend/plugin.h>
 #include "host/base/mem.h"
+#include "host/checkpoint/canonical.h"
 
 /* Attempts are open, then committing once all subtasks have acknowledged, then
    decided. Only the committer can decide one that is committing. */
@@ -31,9 +32,12 @@ typedef struct attempt_slot {
   attempt *attempt;
   struct attempt_slot *next;
   sb_keyed *keyed;
-  sb_snapshot *snapshot;
-  const sb_part *part;  /* the snapshot's, once its run has succeeded */
+  sb_snapshot *snapshot;         /* NULL: */
+  sb_canonical *canonical;       /* a canonical savepoint's */
+  canonical_written *written;
+  const sb_part *part;  /* once its run has succeeded */
   uint32_t begun;       /* the subtask has had its turn */
+  uint32_t queued;      /* it is, or was, in the subtask's queue */
   uint32_t running;     /* snapshot_run has not returned */
   uint32_t notified;
 } attempt_slot;
@@ -48,6 +52,9 @@ struct attempt {
   uint32_t timer_on;
   uint64_t timer;
   sb_status status;     /* what was decided */
+  uint32_t kind;        /* SB_TRIGGER_... */
+  char *savepoint;      /* its name */
+  const sb_canonical_options *canonical; /* the caller's */
   void *blob;
   size_t blob_len;
   attempt_slot slots[]; /* one for each subtask */
@@ -75,6 +82,8 @@ struct sb_coordinator {
   sb_backend *backend;
   sb_job *job;
   sb_checkpoint *restored;
+  struct source_copy *copy; /* what `restored` is part of, or NULL */
+  sb_checkpoint *source;    /* pinned until the first commit, else NULL */
   sb_coordinator_options options;
   char *path;           /* options.job, copied */
   char *job_id;
@@ -97,7 +106,9 @@ struct sb_coordinator {
   coordinator_queue *queues; /* one for each subtask */
 };
 
-attempt *attempt_new(sb_coordinator *c, uint64_t id);
+attempt *attempt_new(sb_coordinator *c, uint32_t kind);
+/* Does it end in a savepoint? */
+int attempt_is_savepoint(const attempt *a);
 void attempt_unref(attempt *a);
 
 /* Arms the timeout of an attempt that is current. */
@@ -107,12 +118,22 @@ sb_status attempt_start_timer(attempt *a, uint64_t delay_ms, sb_error *err);
 sb_status attempt_snapshot(attempt_slot *slot, uint32_t subtask,
                            sb_error *err);
 
+/* Owner thread, when the slot's run is over and nobody cancels it. */
+void attempt_release(attempt_slot *slot);
+
 /* Decides an open attempt, cancels its snapshots unless it is committed, and
    tells everybody. Does nothing to one that is committing or decided. */
 void attempt_decide(attempt *a, sb_status status, const sb_error *err);
 
 /* The call's task is over; the last one lets close go on. */
 void coordinator_task_done(sb_coordinator *c, attempt *a);
+
+/* source.c: where a job without a checkpoint begins. SB_NOT_FOUND if there is
+   no such source. */
+sb_status source_restore(sb_coordinator *c, sb_error *err);
+/* The source is not needed any more. */
+void source_release(sb_coordinator *c);
+void source_free(sb_coordinator *c);
 
 /* Turns the coordinator to a final failure, unless it has one. With the
    lock held. */

@@ -17,8 +17,7 @@ coordinator_free(sb_coordinator *c)
 {
   const sb_host *host = c->host;
 
-  if (c->restored != NULL)
-    c->backend->ops->checkpoint_close(c->backend, c->restored);
+  source_free(c);
   if (c->job != NULL)
     c->backend->ops->job_close(c->job);
   if (c->idle != NULL)
@@ -105,7 +104,8 @@ coordinator_read_newest(sb_coordinator *c, sb_error *err)
 static sb_status
 coordinator_restore(sb_coordinator *c, sb_error *err)
 {
-  uint64_t id = c->options.restore_id;
+  int elsewhere = c->options.restore_mode != 0;
+  uint64_t id = elsewhere ? 0 : c->options.restore_id;
   sb_status status = SB_OK;
 
   if (id != 0)
@@ -113,6 +113,8 @@ coordinator_restore(sb_coordinator *c, sb_error *err)
   if (status == SB_OK)
     status = c->backend->ops->checkpoint_open(c->backend, c->path, id, 0,
                                               &c->restored, err);
+  if (status == SB_NOT_FOUND && elsewhere)
+    return source_restore(c, err);
   if (status == SB_NOT_FOUND && id == 0)
     return SB_OK;
   if (status != SB_OK)
@@ -266,19 +268,73 @@ coordinator_unref(sb_coordinator *c, attempt *a)
   pthread_mutex_unlock(&c->lock);
 }
 
+static sb_status
+coordinator_check_trigger(const sb_coordinator *c,
+                          const sb_trigger_options *options, sb_error *err)
+{
+  int savepoint = options->kind == SB_TRIGGER_SAVEPOINT ||
+                  options->kind == SB_TRIGGER_CANONICAL;
+
+  if (!savepoint && options->kind != SB_TRIGGER_CHECKPOINT &&
+      options->kind != SB_TRIGGER_FULL)
+    return sb_fail(err, SB_INVALID, "cannot start a checkpoint of kind %u",
+                   options->kind);
+  if (savepoint &&
+      (options->savepoint == NULL || options->savepoint[0] == '\0'))
+    return sb_fail(err, SB_INVALID, "a savepoint needs a name");
+  if (savepoint && !SB_BACKEND_HAS(c->backend, savepoint_write))
+    return sb_fail(err, SB_UNSUPPORTED, "cannot start savepoint \"%s\": the "
+                   "backend has none", options->savepoint);
+  return SB_OK;
+}
+
+/* The attempt's own copies of what the caller gave. */
+static sb_status
+attempt_keep_options(attempt *a, const sb_host *host,
+                     const sb_trigger_options *options, sb_error *err)
+{
+  sb_status status = attempt_set_blob(host, options->blob, &a->blob, err);
+
+  a->blob_len = status == SB_OK ? options->blob.len : 0;
+  if (!attempt_is_savepoint(a) || status != SB_OK)
+    return status;
+  a->canonical = options->canonical;
+  a->savepoint = mem_strdup(host, options->savepoint);
+  if (a->savepoint == NULL)
+    return sb_fail(err, SB_NO_MEMORY,
+                   "could not start a savepoint: out of memory");
+  return SB_OK;
+}
+
 sb_status
 sb_coordinator_trigger(sb_coordinator *c, sb_slice blob, uint64_t *id,
                        sb_error *err)
 {
-  attempt *a = attempt_new(c, 0);
+  sb_trigger_options options = { .struct_size = sizeof options,
+                                 .kind = SB_TRIGGER_CHECKPOINT, .blob = blob };
+
+  return sb_coordinator_trigger_as(c, &options, id, err);
+}
+
+sb_status
+sb_coordinator_trigger_as(sb_coordinator *c, const sb_trigger_options *given,
+                          uint64_t *id, sb_error *err)
+{
+  sb_trigger_options options = { .struct_size = sizeof options };
+  size_t size = given->struct_size;
+  attempt *a;
   sb_status status;
   sb_error why;
 
+  memcpy(&options, given, size < sizeof options ? size : sizeof options);
+  status = coordinator_check_trigger(c, &options, err);
+  if (status != SB_OK)
+    return status;
+  a = attempt_new(c, options.kind);
   if (a == NULL)
     return sb_fail(err, SB_NO_MEMORY,
                    "could not start a checkpoint: out of memory");
-  status = attempt_set_blob(c->host, blob, &a->blob, err);
-  a->blob_len = status == SB_OK ? blob.len : 0;
+  status = attempt_keep_options(a, c->host, &options, err);
   if (status == SB_OK)
     status = coordinator_begin(c, a, err);
   if (status != SB_OK) {
@@ -406,7 +462,8 @@ coordinator_next(coordinator_queue *queue, int *tell)
     if (a->state != ATTEMPT_DECIDED || slot->running)
       continue;
     *tell = !slot->notified && a->status != SB_UNKNOWN &&
-            a->status != SB_FENCED;
+            a->status != SB_FENCED && a->kind != SB_TRIGGER_CANONICAL &&
+            !(a->kind == SB_TRIGGER_SAVEPOINT && a->status == SB_OK);
     slot->notified = 1;
     if (*tell)
       return slot;
@@ -447,7 +504,7 @@ coordinator_deliver(sb_coordinator *c, coordinator_queue *queue,
       if (first == SB_OK)
         first = coordinator_copy(err, status, &why);
     } else {
-      slot->keyed->ops->snapshot_free(slot->keyed, slot->snapshot);
+      attempt_release(slot);
       coordinator_unref(c, slot->attempt);
     }
   }

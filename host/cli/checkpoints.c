@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "host/cli/inside.h"
+#include "host/cli/checkpoints.h"
 
 static void
 checkpoints_fields(printer *out, const sb_checkpoint_info *info)
@@ -26,20 +26,15 @@ checkpoints_fields(printer *out, const sb_checkpoint_info *info)
   print_text(out, "name", info->name);
 }
 
-int
-checkpoints_list_run(cli *c)
+void
+checkpoints_print_list(cli *c, const char *name, const char *row,
+                       sb_checkpoint_info *list, size_t count)
 {
   printer *out = &c->out;
-  sb_checkpoint_info *list;
-  size_t count, i;
-  int code = cli_open_backend(c);
+  size_t i;
 
-  if (code == CLI_OK)
-    code = inside_list(c, &list, &count);
-  if (code != CLI_OK)
-    return code;
   print_begin(out, stdout, cli_has(c, OPTION_JSON));
-  print_list(out, "checkpoints", "checkpoint");
+  print_list(out, name, row);
   for (i = 0; i < count; i++) {
     print_row(out);
     checkpoints_fields(out, &list[i]);
@@ -48,7 +43,20 @@ checkpoints_list_run(cli *c)
   print_list_end(out);
   (void)print_end(out);
   c->backend->ops->list_free(c->backend, list, count);
-  return CLI_OK;
+}
+
+int
+checkpoints_list_run(cli *c)
+{
+  sb_checkpoint_info *list;
+  size_t count;
+  int code = cli_open_backend(c);
+
+  if (code == CLI_OK)
+    code = inside_list(c, &list, &count);
+  if (code == CLI_OK)
+    checkpoints_print_list(c, "checkpoints", "checkpoint", list, count);
+  return code;
 }
 
 /* ---- show --------------------------------------------------------------- */
@@ -90,6 +98,8 @@ show_states(printer *out, const inside *in)
   for (i = 0; i < in->checkpoint->info.part_count; i++)
     for (k = 0; k < in->manifests[i]->state_count; k++) {
       state = &in->manifests[i]->states[k];
+      if ((state->flags & INSIDE_STATE_DROPPED) != 0)
+        continue;
       print_row(out);
       print_text(out, "operator", in->manifests[i]->operator_id);
       print_number(out, "subtask", in->manifests[i]->subtask);
@@ -131,39 +141,38 @@ show_segments(printer *out, const inside *in)
   print_list_end(out);
 }
 
-/* The ID argument, 0 if there is none. */
-static int
-checkpoints_id(cli *c, uint64_t *id)
+int
+checkpoints_show(cli *c, const origin_name *name)
 {
-  *id = 0;
-  if (c->argument_count == 0)
-    return CLI_OK;
-  return cli_number("ID", c->arguments[0], UINT64_MAX, id);
+  printer *out = &c->out;
+  origin s;
+  sb_error err;
+  int code = cli_open_backend(c);
+
+  if (code == CLI_OK && origin_open(c, name, &s, &err) != SB_OK)
+    code = cli_fail(&err);
+  if (code != CLI_OK)
+    return code;
+  print_begin(out, stdout, cli_has(c, OPTION_JSON));
+  checkpoints_fields(out, &s.in.checkpoint->info);
+  print_number(out, "blob_bytes", s.in.checkpoint->blob.len);
+  show_parts(out, &s.in);
+  show_states(out, &s.in);
+  show_segments(out, &s.in);
+  (void)print_end(out);
+  origin_close(&s);
+  return CLI_OK;
 }
 
 int
 checkpoints_show_run(cli *c)
 {
-  printer *out = &c->out;
-  uint64_t id;
-  inside in;
-  int code = checkpoints_id(c, &id);
+  origin_name name = { .kind = ORIGIN_CHECKPOINT };
+  int code = CLI_OK;
 
-  if (code == CLI_OK)
-    code = cli_open_backend(c);
-  if (code == CLI_OK)
-    code = inside_open(c, id, 0, &in);
-  if (code != CLI_OK)
-    return code;
-  print_begin(out, stdout, cli_has(c, OPTION_JSON));
-  checkpoints_fields(out, &in.checkpoint->info);
-  print_number(out, "blob_bytes", in.checkpoint->blob.len);
-  show_parts(out, &in);
-  show_states(out, &in);
-  show_segments(out, &in);
-  (void)print_end(out);
-  inside_close(&in);
-  return CLI_OK;
+  if (c->argument_count != 0)
+    code = cli_number("ID", c->arguments[0], UINT64_MAX, &name.id);
+  return code != CLI_OK ? code : checkpoints_show(c, &name);
 }
 
 /* ---- remove ------------------------------------------------------------- */

@@ -47,6 +47,12 @@ typedef enum cli_option_id {
   OPTION_VALUE_SIZE,
   OPTION_TABLE,
   OPTION_METRICS,
+  OPTION_SAVEPOINT,
+  OPTION_METADATA,
+  OPTION_NAMESPACES,
+  OPTION_LISTEN,
+  OPTION_FROM_CONFIG,
+  OPTION_FROM_JOB,
   OPTION_COUNT
 } cli_option_id;
 
@@ -100,6 +106,8 @@ extern const size_t cli_global_count;
 
 /* Set by SIGINT and SIGTERM: long work ends soon and gives its pins back. */
 int cli_interrupted(void);
+/* The signal was how the command was to end, so that is no failure. */
+void cli_interrupt_wanted(void);
 
 /* Says "sbctl: ..." on stderr and returns the exit code. */
 int cli_usage(const char *format, ...) SB_PRINTF(1, 2);
@@ -137,13 +145,22 @@ void help_pod(FILE *to);
 int plugins_run(cli *c);
 int info_run(cli *c);
 int config_run(cli *c);
-int probe_run(cli *c);
+int cli_probe_run(cli *c);
 int checkpoints_list_run(cli *c);
 int checkpoints_show_run(cli *c);
 int checkpoints_remove_run(cli *c);
 int verify_run(cli *c);
 int dump_run(cli *c);
 int get_run(cli *c);
+int keys_run(cli *c);
+int diff_run(cli *c);
+int serve_run(cli *c);
+int report_run(cli *c);
+int savepoint_create_run(cli *c);
+int savepoint_list_run(cli *c);
+int savepoint_show_run(cli *c);
+int savepoint_remove_run(cli *c);
+int savepoint_copy_run(cli *c);
 int objects_run(cli *c);
 int gc_run(cli *c);
 int bench_run(cli *c);

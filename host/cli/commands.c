@@ -35,9 +35,9 @@ const cli_option cli_options[OPTION_COUNT] = {
   [OPTION_KEY_GROUP] = { "key-group", "N[-M]", NULL,
                          "Only these key groups." },
   [OPTION_LIMIT] = { "limit", "N", NULL, "Stop after N rows." },
-  [OPTION_FORMAT] = { "format", "FORMAT", "raw|hex|utf8|json",
-                      "How bytes are printed: raw (values alone), hex, utf8 "
-                      "or json (an object a line)." },
+  [OPTION_FORMAT] = { "format", "FORMAT", "raw|hex|utf8|json|csv",
+                      "How bytes are printed: raw (values alone), hex, utf8, "
+                      "json (an object a line) or csv (RFC 4180)." },
   [OPTION_POD] = { "pod", NULL, NULL,
                    "Print the options as the man page has them." },
   [OPTION_TAKE_OVER] = { "take-over", NULL, NULL,
@@ -56,6 +56,21 @@ const cli_option cli_options[OPTION_COUNT] = {
   [OPTION_METRICS] = { "metrics", NULL, NULL,
                        "Print at the end, on standard error, what the command "
                        "counted: requests, bytes, times, money." },
+  [OPTION_SAVEPOINT] = { "savepoint", "NAME", NULL,
+                         "Read this savepoint, not a checkpoint." },
+  [OPTION_METADATA] = { "metadata", "FILE", "FILE",
+                        "Read the checkpoint that this _metadata file of "
+                        "Flink describes." },
+  [OPTION_NAMESPACES] = { "namespaces", NULL, NULL,
+                          "Print a key once for each of its namespaces." },
+  [OPTION_LISTEN] = { "listen", "ADDRESS:PORT", NULL,
+                      "Where to listen, on 127.0.0.1 or [::1]; port 0: one "
+                      "that is free (127.0.0.1:8480)." },
+  [OPTION_FROM_CONFIG] = { "from-config", "FILE", "FILE",
+                           "The settings of the backend to copy from; the "
+                           "same if not given." },
+  [OPTION_FROM_JOB] = { "from-job", "NAME", NULL,
+                        "The path part of the job to copy from." },
 };
 
 #define BIT(id) ((uint64_t)1 << (id))
@@ -63,7 +78,9 @@ const cli_option cli_options[OPTION_COUNT] = {
                 BIT(OPTION_VERBOSE))
 #define OF_STORE (COMMON | BIT(OPTION_METRICS))
 #define OF_JOB (OF_STORE | BIT(OPTION_JOB))
-#define OF_ROWS (OF_JOB | BIT(OPTION_CHECKPOINT) | BIT(OPTION_OPERATOR) | \
+#define OF_ORIGIN (OF_JOB | BIT(OPTION_CHECKPOINT) | \
+                   BIT(OPTION_SAVEPOINT) | BIT(OPTION_METADATA))
+#define OF_ROWS (OF_ORIGIN | BIT(OPTION_OPERATOR) | \
                  BIT(OPTION_STATE) | BIT(OPTION_KEY) | BIT(OPTION_NS) | \
                  BIT(OPTION_SUBKEY) | BIT(OPTION_KEY_GROUP) | \
                  BIT(OPTION_FORMAT))
@@ -77,7 +94,7 @@ const cli_command cli_commands[] = {
     "Check the settings and print the effective ones and their sources.",
     COMMON | BIT(OPTION_QUIET), config_run },
   { "probe", "", "Try whether the location is usable and what it honours.",
-    OF_STORE | BIT(OPTION_TABLE), probe_run },
+    OF_STORE | BIT(OPTION_TABLE), cli_probe_run },
   { "metrics", "[FILE]",
     "Print what a running job counts, from FILE or from where its settings "
     "put it.", COMMON | BIT(OPTION_TABLE), metrics_run },
@@ -96,6 +113,36 @@ const cli_command cli_commands[] = {
     OF_ROWS | BIT(OPTION_PREFIX) | BIT(OPTION_LIMIT), dump_run },
   { "get", "", "Print what a checkpoint holds for --state and --key.",
     OF_ROWS, get_run },
+  { "keys", "", "Print the keys of --state, each once, or those of --ns.",
+    (OF_ROWS & ~BIT(OPTION_SUBKEY)) | BIT(OPTION_PREFIX) |
+    BIT(OPTION_LIMIT) | BIT(OPTION_NAMESPACES), keys_run },
+  { "diff", "A B",
+    "Print what differs between A and B: checkpoints by ID or newest, "
+    "savepoint:NAME or metadata:FILE.",
+    OF_JOB | BIT(OPTION_OPERATOR) | BIT(OPTION_STATE) | BIT(OPTION_NS) |
+    BIT(OPTION_KEY_GROUP) | BIT(OPTION_LIMIT) | BIT(OPTION_QUIET), diff_run },
+  { "report", "[ID]",
+    "Print a page of HTML on a checkpoint: sizes, skew, history, objects.",
+    (OF_ORIGIN & ~(BIT(OPTION_JSON) | BIT(OPTION_CHECKPOINT))), report_run },
+  { "serve", "",
+    "Answer HTTP requests for keys of the newest checkpoint, until a signal.",
+    (OF_JOB & ~BIT(OPTION_JSON)) | BIT(OPTION_LISTEN), serve_run },
+  { "savepoint list", "", "List a job's savepoints, by name.", OF_JOB,
+    savepoint_list_run },
+  { "savepoint show", "NAME",
+    "Print a savepoint's parts, states and segments.", OF_JOB,
+    savepoint_show_run },
+  { "savepoint create", "NAME",
+    "Make a savepoint of a retained checkpoint, by copies in the store.",
+    OF_JOB | BIT(OPTION_CHECKPOINT), savepoint_create_run },
+  { "savepoint copy", "NAME",
+    "Copy a savepoint or checkpoint, also from another store, to savepoint "
+    "NAME.",
+    OF_JOB | BIT(OPTION_CHECKPOINT) | BIT(OPTION_SAVEPOINT) |
+    BIT(OPTION_FROM_CONFIG) | BIT(OPTION_FROM_JOB), savepoint_copy_run },
+  { "savepoint remove", "NAME",
+    "Remove a savepoint that no job has claimed.", OF_JOB,
+    savepoint_remove_run },
   { "objects", "", "List a job's objects and what needs each.",
     OF_JOB | BIT(OPTION_ORPHANS), objects_run },
   { "gc", "",
@@ -119,8 +166,10 @@ const size_t cli_global_count = sizeof cli_globals / sizeof cli_globals[0];
 
 const cli_exit_code cli_exit_codes[] = {
   { CLI_OK, "All went well." },
-  { CLI_FAILED, "The work failed; standard error says why." },
-  { CLI_USAGE, "The command line is wrong." },
+  { CLI_FAILED, "The work failed; standard error says why. Of diff: the two "
+                "differ." },
+  { CLI_USAGE, "The command line is wrong. Of diff: it is, or the work "
+               "failed." },
   { CLI_NOT_FOUND, "There is no such plugin, checkpoint, state or key." },
   { CLI_REFUSED, "Refused, as a flag such as --take-over is missing, the job "
                  "belongs to somebody else or was taken over meanwhile." },

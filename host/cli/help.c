@@ -119,15 +119,25 @@ help_completion_options(FILE *to)
   fputs("  *) options= ;;\n  esac\n", to);
 }
 
+/* For each first word that has second ones, those. */
 static void
 help_completion_second(FILE *to)
 {
-  size_t i;
+  const char *name, *before = "";
+  size_t i, len, before_len = 0;
 
-  fputs("  case $first in\n  checkpoints) seconds='", to);
+  fputs("  case $first in", to);
   for (i = 0; i < cli_command_count; i++) {
-    if (strncmp(cli_commands[i].name, "checkpoints ", 12) == 0)
-      fprintf(to, "%s ", cli_commands[i].name + 12);
+    name = cli_commands[i].name;
+    len = strcspn(name, " ");
+    if (name[len] == '\0')
+      continue;
+    if (len != before_len || strncmp(name, before, len) != 0)
+      fprintf(to, "%s\n  %.*s) seconds='", before_len == 0 ? "" : "' ;;",
+              (int)len, name);
+    fprintf(to, "%s ", name + len + 1);
+    before = name;
+    before_len = len;
   }
   fputs("' ;;\n  *) seconds= ;;\n  esac\n", to);
 }

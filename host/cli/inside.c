@@ -5,8 +5,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <statebackend/savepoint.h>
 
-#include "host/cli/inside.h"
+#include "host/cli/flink_checkpoint.h"
 #include "host/engine/head.h"
 
 sb_store *
@@ -82,48 +83,73 @@ inside_list(cli *c, sb_checkpoint_info **list, size_t *count)
   return CLI_OK;
 }
 
-static int
-inside_read(inside *in, sb_store *store)
+static sb_status
+inside_read(inside *in, sb_store *store, sb_error *err)
 {
   const sb_host *host = inside_host();
   uint32_t i, count = in->checkpoint->info.part_count;
-  sb_error err;
+  sb_status status = SB_OK;
+  sb_error why;
 
   in->manifests = calloc(count + 1u, sizeof *in->manifests);
   if (in->manifests == NULL)
-    return cli_fail(&(sb_error){ SB_NO_MEMORY, 0, "out of memory" });
-  for (i = 0; i < count; i++)
-    if (manifest_read(host, store, &in->checkpoint->parts[i],
-                      &in->manifests[i], &err) != SB_OK) {
-      cli_warn("checkpoint %" PRIu64 ", subtask %u:",
-               in->checkpoint->info.id, in->checkpoint->parts[i].subtask);
-      return cli_fail(&err);
+    return sb_error_set(err, SB_NO_MEMORY, "out of memory");
+  for (i = 0; status == SB_OK && i < count; i++) {
+    if (sb_canonical_is_part(&in->checkpoint->parts[i])) {
+      in->canonical++;
+      continue;
     }
-  return CLI_OK;
+    status = manifest_read(host, store, &in->checkpoint->parts[i],
+                           &in->manifests[i], &why);
+    if (status != SB_OK)
+      (void)sb_error_set(err, status, "checkpoint %" PRIu64 ", subtask %u: "
+                         "%.400s", in->checkpoint->info.id,
+                         in->checkpoint->parts[i].subtask, why.message);
+  }
+  return status;
+}
+
+sb_status
+inside_take(cli *c, sb_checkpoint *checkpoint, flink_checkpoint *flink,
+            inside *in, sb_error *err)
+{
+  sb_store *store = c->backend->ops->store(c->backend);
+  sb_status status;
+
+  memset(in, 0, sizeof *in);
+  in->backend = c->backend;
+  in->checkpoint = checkpoint;
+  in->flink = flink;
+  if (store == NULL)
+    status = sb_error_set(err, SB_UNSUPPORTED,
+                          "this backend has no object store");
+  else
+    status = inside_read(in, store, err);
+  if (status != SB_OK)
+    inside_close(in);
+  return status;
 }
 
 int
 inside_open(cli *c, uint64_t id, int may_be_gone, inside *in)
 {
-  sb_store *store = inside_store(c);
+  sb_checkpoint *checkpoint;
   sb_status status;
   sb_error err;
-  int code;
 
   memset(in, 0, sizeof *in);
-  in->backend = c->backend;
-  if (store == NULL)
-    return CLI_FAILED;
   status = c->backend->ops->checkpoint_open(
-    c->backend, c->job, id, SB_CHECKPOINT_PIN, &in->checkpoint, &err);
+    c->backend, c->job, id, SB_CHECKPOINT_PIN, &checkpoint, &err);
   if (status == SB_NOT_FOUND && may_be_gone)
     return CLI_NOT_FOUND;
-  if (status != SB_OK)
-    return cli_fail(&err);
-  code = inside_read(in, store);
-  if (code != CLI_OK)
+  if (status == SB_OK)
+    status = inside_take(c, checkpoint, NULL, in, &err);
+  if (status == SB_OK && in->canonical != 0) {
     inside_close(in);
-  return code;
+    status = sb_error_set(&err, SB_CORRUPT, "checkpoint %" PRIu64 " has a "
+                          "canonical part", id);
+  }
+  return status == SB_OK ? CLI_OK : cli_fail(&err);
 }
 
 void
@@ -135,7 +161,9 @@ inside_close(inside *in)
        i++)
     manifest_free(inside_host(), in->manifests[i]);
   free(in->manifests);
-  if (in->checkpoint != NULL)
+  if (in->flink != NULL)
+    flink_checkpoint_free(in->flink);
+  else if (in->checkpoint != NULL)
     in->backend->ops->checkpoint_close(in->backend, in->checkpoint);
   memset(in, 0, sizeof *in);
 }
@@ -143,16 +171,16 @@ inside_close(inside *in)
 const char *
 inside_kind(uint32_t kind)
 {
-  static const struct { uint32_t kind; const char *name; } names[] = {
+  static const struct { uint32_t kind; const char *name; } kinds[] = {
     { SB_STATE_VALUE, "value" },       { SB_STATE_LIST, "list" },
     { SB_STATE_MAP, "map" },           { SB_STATE_REDUCING, "reducing" },
     { SB_STATE_AGGREGATING, "aggregating" }, { SB_STATE_TIMER, "timer" },
   };
   size_t i;
 
-  for (i = 0; i < sizeof names / sizeof names[0]; i++)
-    if (names[i].kind == kind)
-      return names[i].name;
+  for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+    if (kinds[i].kind == kind)
+      return kinds[i].name;
   return "unknown";
 }
 

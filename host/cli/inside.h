@@ -10,12 +10,23 @@
 #include "host/engine/job.h"
 #include "host/engine/manifest.h"
 
+#define INSIDE_STATE_DROPPED (1u << 31) /* of manifest_state.flags */
+
+typedef struct flink_checkpoint flink_checkpoint;
+
 /* An open checkpoint with the manifest of each part. */
 typedef struct inside {
   sb_backend *backend;
   sb_checkpoint *checkpoint;
-  manifest **manifests; /* one a part */
+  manifest **manifests;    /* one a part; NULL for a canonical one */
+  uint32_t canonical;      /* parts that are */
+  flink_checkpoint *flink; /* whose `checkpoint` is, or NULL: the backend's */
 } inside;
+
+/* Reads the manifests of an open checkpoint, which is closed with
+   inside_close, or here on failure. `flink` is as in the struct. */
+sb_status inside_take(cli *c, sb_checkpoint *checkpoint,
+                      flink_checkpoint *flink, inside *in, sb_error *err);
 
 /* Opens checkpoint `id` (0: the newest) with a pin. Exit code; CLI_NOT_FOUND
    comes without a message if it `may_be_gone`, as one that was listed before

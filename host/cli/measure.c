@@ -198,9 +198,9 @@ static sb_status
 measure_remove_entry(void *arg, const sb_store_entry *entry, sb_error *err)
 {
   const job_env *env = arg;
-  const char *names[1] = { entry->name };
+  const char *removed[1] = { entry->name };
 
-  return store_remove(env->host, env->store, names, 1, NULL, err);
+  return store_remove(env->host, env->store, removed, 1, NULL, err);
 }
 
 /* Everything under the scratch job's own prefixes: nobody else's. */

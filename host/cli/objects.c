@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "host/cli/inside.h"
+#include "host/engine/claim.h"
 #include "host/engine/head.h"
 #include "host/engine/names.h"
 #include "host/store/store.h"
@@ -246,7 +247,10 @@ objects_open(cli *c, objects_pass *pass)
     return CLI_FAILED;
   if (head_read(pass->env, c->job, &version, &err) != SB_OK)
     return cli_fail(&err);
-  pass->generation = version.head.generation;
+  /* What a claimed job has is its claimer's: this job calls nothing of it an
+     orphan. */
+  if (claim_claimer(version.head.job_id) == NULL)
+    pass->generation = version.head.generation;
   return objects_needs(pass);
 }
 

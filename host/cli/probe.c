@@ -206,7 +206,7 @@ probe_table(const probe_report *r)
 }
 
 int
-probe_run(cli *c)
+cli_probe_run(cli *c)
 {
   probe_report r;
   sb_error err;

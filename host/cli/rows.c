@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of a checkpoint, read through the public ABI; see rows.h. */
+/* Rows of an origin, read through the public ABI; see rows.h. */
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "host/cli/rows.h"
-
-#define ROWS_TIME_LEN 8 /* bytes of a timer's time, before its key */
 
 static int
 rows_is(const rows_bytes *wanted, sb_slice bytes)
@@ -31,86 +31,88 @@ rows_match(const rows_select *select, const sb_row *row)
           memcmp(row->key.data, prefix->data, prefix->len) == 0);
 }
 
-static void
-rows_field(rows *r, const char *name, sb_slice bytes)
+/* ---- keys once ---------------------------------------------------------- */
+
+static int
+rows_seen_grow(rows_seen *seen)
 {
-  if (r->select->format == ROWS_HEX)
-    print_digits(&r->c->out, name, bytes);
-  else
-    print_bytes(&r->c->out, name, bytes);
-}
+  size_t mask = seen->mask == 0 ? 1023 : seen->mask * 2 + 1, i, k;
+  uint64_t (*slots)[2] = calloc(mask + 1, sizeof *slots);
 
-/* Timers' keys begin with their time, big-endian with the sign bit flipped. */
-static void
-rows_time(printer *out, sb_slice key)
-{
-  const uint8_t *p = key.data;
-  uint64_t bits = 0;
-  int i;
-
-  if (key.len < ROWS_TIME_LEN)
-    return;
-  for (i = 0; i < ROWS_TIME_LEN; i++)
-    bits = bits << 8 | p[i];
-  bits ^= UINT64_C(1) << 63;
-  if (bits <= INT64_MAX)
-    print_number(out, "time_ms", bits);
-}
-
-static void
-rows_print_row(rows *r, const manifest_state *state, const sb_row *row,
-               int single)
-{
-  printer *out = &r->c->out;
-
-  if (r->select->format == ROWS_RAW) {
-    if (row->value.len != 0)
-      fwrite(row->value.data, 1, row->value.len, stdout);
-    if (!single)
-      putchar('\n');
-    return;
+  if (slots == NULL)
+    return -1;
+  for (i = 0; seen->slots != NULL && i <= seen->mask; i++) {
+    if ((seen->slots[i][0] | seen->slots[i][1]) == 0)
+      continue;
+    for (k = seen->slots[i][0] & mask; (slots[k][0] | slots[k][1]) != 0;)
+      k = (k + 1) & mask;
+    memcpy(slots[k], seen->slots[i], sizeof slots[k]);
   }
-  print_row(out);
-  print_bytes(out, "state", state->name);
-  print_number(out, "key_group", row->key_group);
-  if (state->kind == SB_STATE_TIMER)
-    rows_time(out, row->key);
-  rows_field(r, "key", row->key);
-  if (row->ns.len != 0)
-    rows_field(r, "ns", row->ns);
-  if (state->kind == SB_STATE_MAP)
-    rows_field(r, "subkey", row->subkey);
-  if (state->kind != SB_STATE_TIMER || row->value.len != 0)
-    rows_field(r, "value", row->value);
-  if (row->expires_ms != 0)
-    print_number(out, "expires_ms", row->expires_ms);
-  print_row_end(out);
+  free(seen->slots);
+  seen->slots = slots;
+  seen->mask = mask;
+  return 0;
+}
+
+static void
+rows_seen_clear(rows_seen *seen)
+{
+  if (seen->slots != NULL)
+    memset(seen->slots, 0, (seen->mask + 1) * sizeof *seen->slots);
+  seen->count = 0;
+}
+
+/* 1 the first time a key comes in a state and key group, 0 later, -1: no
+   memory. What it is in is not next to each other, but in one key group. */
+static int
+rows_seen_add(rows_seen *seen, uint32_t state, const sb_row *row, int pairs)
+{
+  XXH64_hash_t ns = pairs ? XXH3_64bits(row->ns.data, row->ns.len) : 0;
+  XXH128_hash_t hash = XXH3_128bits_withSeed(row->key.data, row->key.len, ns);
+  size_t k;
+
+  if (row->key_group != seen->key_group || state != seen->state)
+    rows_seen_clear(seen);
+  seen->key_group = row->key_group;
+  seen->state = state;
+  if (seen->count * 2 >= seen->mask && rows_seen_grow(seen) != 0)
+    return -1;
+  for (k = hash.low64 & seen->mask;
+       (seen->slots[k][0] | seen->slots[k][1]) != 0; k = (k + 1) & seen->mask)
+    if (seen->slots[k][0] == hash.low64 && seen->slots[k][1] == hash.high64)
+      return 0;
+  seen->slots[k][0] = hash.low64;
+  seen->slots[k][1] = hash.high64;
+  seen->count++;
+  return 1;
 }
 
 /* ---- reading ------------------------------------------------------------ */
 
-static void
-rows_scan_options(const rows *r, const manifest *m, const sb_state_info *info,
-                  sb_scan_options *options)
+void
+rows_scan_options(const rows_select *select, const origin_operator *o,
+                  const origin_state *state, sb_scan_options *options)
 {
-  const rows_select *select = r->select;
+  uint32_t kind = state->state->kind;
   sb_slice key = sb_slice_of(select->key.data, select->key.len);
 
   memset(options, 0, sizeof *options);
   options->struct_size = sizeof *options;
-  options->state = info->id;
-  options->key_group_last = m->key_group_count - 1;
+  options->state = state->id;
+  options->key_group_last = o->key_group_count - 1;
+  if (select->what == ROWS_KEYS || select->what == ROWS_PAIRS)
+    options->flags = SB_SCAN_KEYS;
   if (select->has_key_group) {
     options->key_group_first = select->key_group_first;
     options->key_group_last = select->key_group_last;
-  } else if (select->key.given && info->kind != SB_STATE_TIMER) {
+  } else if (select->key.given && kind != SB_STATE_TIMER) {
     options->key_group_first =
-      sb_key_group(sb_hash_bytes(key), m->key_group_count);
+      sb_key_group(sb_hash_bytes(key), o->key_group_count);
     options->key_group_last = options->key_group_first;
   }
-  if (options->key_group_last >= m->key_group_count)
-    options->key_group_last = m->key_group_count - 1;
-  if (info->kind == SB_STATE_TIMER || !select->ns.given)
+  if (options->key_group_last >= o->key_group_count)
+    options->key_group_last = o->key_group_count - 1;
+  if (kind == SB_STATE_TIMER || !select->ns.given)
     return;
   options->has_ns = 1;
   options->ns = sb_slice_of(select->ns.data, select->ns.len);
@@ -120,186 +122,126 @@ rows_scan_options(const rows *r, const manifest *m, const sb_state_info *info,
   }
 }
 
-static int
-rows_scan(rows *r, sb_keyed *keyed, const manifest_state *state,
-          const sb_scan_options *options, int single)
+int
+rows_is_over(const rows *r)
 {
+  return cli_interrupted() || ferror(stdout) ||
+         (r->select->limit != 0 && r->printed >= r->select->limit);
+}
+
+int
+rows_take(rows *r, const origin_operator *o, const manifest_state *state,
+          const sb_row *row)
+{
+  int what = r->select->what, first = 1;
+
+  if (!rows_match(r->select, row))
+    return CLI_OK;
+  if ((what == ROWS_KEYS && !r->select->ns.given) ||
+      ((what == ROWS_KEYS || what == ROWS_PAIRS) &&
+       r->origin.in.canonical != 0))
+    first = rows_seen_add(&r->seen, state->id, row, what == ROWS_PAIRS);
+  if (first < 0)
+    return cli_fail(&(sb_error){ SB_NO_MEMORY, 0, "out of memory" });
+  if (first == 0)
+    return CLI_OK;
+  rows_print(r, o, state, row);
+  r->printed++;
+  return CLI_OK;
+}
+
+static int
+rows_scan(rows *r, const origin_operator *o, const origin_state *state)
+{
+  sb_keyed *keyed = o->keyed;
+  sb_scan_options options;
   sb_cursor *cursor;
   sb_status status;
   sb_error err;
   sb_row row;
-  int more = 1;
+  int code = CLI_OK;
 
-  if (options->key_group_first > options->key_group_last)
+  rows_scan_options(r->select, o, state, &options);
+  if (options.key_group_first > options.key_group_last)
     return CLI_OK;
-  if (keyed->ops->scan_open(keyed, options, &cursor, &err) != SB_OK)
-    return cli_fail(&err);
+  if (keyed->ops->scan_open(keyed, &options, &cursor, &err) != SB_OK)
+    return origin_fail(&err);
   while ((status = keyed->ops->scan_next(keyed, cursor, &row, &err)) ==
          SB_OK) {
     progress_add(&r->bar, 1);
-    more = !cli_interrupted() && !ferror(stdout) &&
-           (r->select->limit == 0 || r->printed < r->select->limit);
-    if (!more)
+    if (rows_is_over(r))
       break;
-    if (!rows_match(r->select, &row))
-      continue;
-    rows_print_row(r, state, &row, single);
-    r->printed++;
+    code = rows_take(r, o, state->state, &row);
+    if (code != CLI_OK)
+      break;
   }
   keyed->ops->scan_close(keyed, cursor);
-  return status == SB_OK || status == SB_END ? CLI_OK : cli_fail(&err);
-}
-
-static int
-rows_state(rows *r, sb_keyed *keyed, const manifest *m,
-           const manifest_state *state, int single)
-{
-  sb_state_options options = {
-    .struct_size = sizeof options,
-    .kind = state->kind,
-    .flags = state->flags,
-    .schema_version = state->schema_version,
-    .name = state->name,
-    .blob = state->blob,
-  };
-  sb_state_info info = { .struct_size = sizeof info };
-  sb_scan_options scan;
-  sb_error err;
-
-  if (keyed->ops->register_state(keyed, &options, &info, &err) != SB_OK)
-    return cli_fail(&err);
-  rows_scan_options(r, m, &info, &scan);
-  return rows_scan(r, keyed, state, &scan, single);
-}
-
-/* 1 if an earlier part of the same operator has the state too. */
-static int
-rows_state_seen(const rows *r, uint32_t part, const sb_slice *name)
-{
-  const manifest *m;
-  uint32_t i;
-  size_t k;
-
-  for (i = 0; i < part; i++) {
-    m = r->in.manifests[i];
-    if (strcmp(m->operator_id, r->in.manifests[part]->operator_id) != 0)
-      continue;
-    for (k = 0; k < m->state_count; k++)
-      if (m->states[k].name.len == name->len &&
-          memcmp(m->states[k].name.data, name->data, name->len) == 0)
-        return 1;
+  if (status != SB_OK && status != SB_END) {
+    progress_clear(&r->bar);
+    code = origin_fail(&err);
   }
-  return 0;
+  rows_seen_clear(&r->seen);
+  return code;
 }
 
-static int
-rows_wants_state(const rows *r, const manifest_state *state)
+int
+rows_wants_state(const rows_select *select, const manifest_state *state)
 {
-  const char *wanted = r->select->state;
+  const char *wanted = select->state;
 
   return wanted == NULL || (strlen(wanted) == state->name.len &&
                             memcmp(wanted, state->name.data,
                                    state->name.len) == 0);
 }
 
-/* All states of the operator that part `first` is the first of. */
 static int
-rows_operator(rows *r, uint32_t first, int single)
+rows_operator(rows *r, origin_operator *o)
 {
-  const sb_checkpoint *checkpoint = r->in.checkpoint;
-  const manifest *m = r->in.manifests[first];
-  sb_keyed_options options = {
-    .struct_size = sizeof options,
-    .flags = SB_OPEN_READ_ONLY,
-    .job = r->c->job,
-    .operator_id = m->operator_id,
-    .key_group_count = m->key_group_count,
-    .key_group_last = m->key_group_count - 1,
-    .generation = checkpoint->info.generation,
-    .parts = checkpoint->parts,
-    .part_count = checkpoint->info.part_count,
-  };
-  const manifest_state *state;
-  sb_keyed *keyed;
   sb_error err;
-  uint32_t i;
-  size_t k;
+  size_t i;
   int code = CLI_OK;
 
-  if (sb_backend_keyed(r->c->backend, &options, &keyed, &err) != SB_OK)
-    return cli_fail(&err);
-  for (i = first; code == CLI_OK && i < checkpoint->info.part_count; i++) {
-    if (strcmp(r->in.manifests[i]->operator_id, m->operator_id) != 0)
+  for (i = 0; code == CLI_OK && i < o->state_count; i++) {
+    if (!rows_wants_state(r->select, o->states[i].state))
       continue;
-    for (k = 0; code == CLI_OK && k < r->in.manifests[i]->state_count; k++) {
-      state = &r->in.manifests[i]->states[k];
-      if (!rows_wants_state(r, state) || rows_state_seen(r, i, &state->name))
-        continue;
-      r->states++;
-      code = rows_state(r, keyed, m, state, single);
-    }
-  }
-  keyed->ops->close(keyed);
-  return code;
-}
-
-static int
-rows_operators(rows *r, int single)
-{
-  uint32_t i, k, count = r->in.checkpoint->info.part_count;
-  const char *id;
-  int code = CLI_OK;
-
-  for (i = 0; code == CLI_OK && i < count; i++) {
-    id = r->in.manifests[i]->operator_id;
-    for (k = 0; k < i; k++)
-      if (strcmp(r->in.manifests[k]->operator_id, id) == 0)
-        break;
-    if (k == i && (r->select->operator_id == NULL ||
-                   strcmp(r->select->operator_id, id) == 0))
-      code = rows_operator(r, i, single);
+    r->states++;
+    if (origin_keyed(&r->origin, o, &err) != SB_OK)
+      return origin_fail(&err);
+    code = rows_scan(r, o, &o->states[i]);
   }
   return code;
-}
-
-static uint64_t
-rows_total(const inside *in)
-{
-  uint64_t total = 0;
-  uint32_t i;
-  size_t k;
-
-  for (i = 0; i < in->checkpoint->info.part_count; i++)
-    for (k = 0; k < in->manifests[i]->segment_count; k++)
-      total += in->manifests[i]->segments[k].info.records;
-  return total;
 }
 
 int
-rows_print(cli *c, const rows_select *select, int single, uint64_t *printed)
+rows_read(cli *c, const rows_select *select, uint64_t *printed)
 {
   rows r = { .c = c, .select = select };
-  uint64_t id = 0;
-  int code = CLI_OK;
+  origin_name name;
+  sb_error err;
+  size_t i;
+  int code = origin_options(c, &name);
 
-  if (c->values[OPTION_CHECKPOINT] != NULL)
-    code = cli_number("--checkpoint", c->values[OPTION_CHECKPOINT],
-                      UINT64_MAX, &id);
-  if (code == CLI_OK)
-    code = inside_open(c, id, 0, &r.in);
+  if (code == CLI_OK && origin_open_any(c, &name, &r.origin, &err) != SB_OK)
+    code = cli_fail(&err);
   if (code != CLI_OK)
     return code;
-  print_begin_lines(&c->out, stdout, select->format == ROWS_JSON, "row");
-  progress_begin(&r.bar, "reading", rows_total(&r.in));
-  code = rows_operators(&r, single);
+  rows_print_header(&r);
+  progress_begin(&r.bar, "reading", origin_records(&r.origin));
+  if (r.origin.in.canonical != 0)
+    code = rows_read_canonical(&r);
+  for (i = 0; code == CLI_OK && i < r.origin.operator_count; i++)
+    if (select->operator_id == NULL ||
+        strcmp(select->operator_id, r.origin.operators[i].id) == 0)
+      code = rows_operator(&r, &r.origin.operators[i]);
   progress_end(&r.bar);
   (void)print_end(&c->out);
   if (code == CLI_OK && select->state != NULL && r.states == 0) {
     cli_warn("checkpoint %" PRIu64 " has no state '%s'",
-             r.in.checkpoint->info.id, select->state);
+             r.origin.in.checkpoint->info.id, select->state);
     code = CLI_NOT_FOUND;
   }
-  inside_close(&r.in);
+  origin_close(&r.origin);
+  free(r.seen.slots);
   *printed = r.printed;
   return code;
 }

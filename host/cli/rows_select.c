@@ -7,7 +7,7 @@
 
 #include "host/cli/rows.h"
 
-static int
+int
 rows_digit(char c)
 {
   if (c >= '0' && c <= '9')
@@ -19,16 +19,12 @@ rows_digit(char c)
   return -1;
 }
 
-/* "hex:00ff" or text. */
-static int
-rows_bytes_parse(const cli *c, cli_option_id id, rows_bytes *out)
+int
+rows_bytes_parse(const char *what, const char *text, rows_bytes *out)
 {
-  const char *text = c->values[id];
   size_t i, len;
   int high, low;
 
-  if (text == NULL)
-    return CLI_OK;
   out->given = 1;
   out->data = malloc(strlen(text) + 1);
   if (out->data == NULL)
@@ -44,11 +40,19 @@ rows_bytes_parse(const cli *c, cli_option_id id, rows_bytes *out)
     high = rows_digit(text[i]);
     low = high < 0 ? -1 : rows_digit(text[i + 1]);
     if (low < 0)
-      return cli_usage("--%s: '%s' is not pairs of hexadecimal digits",
-                       cli_options[id].name, text);
+      return cli_usage("--%s: '%s' is not pairs of hexadecimal digits", what,
+                       text);
     out->data[out->len++] = (uint8_t)(high << 4 | low);
   }
   return CLI_OK;
+}
+
+static int
+rows_bytes_option(const cli *c, cli_option_id id, rows_bytes *out)
+{
+  if (c->values[id] == NULL)
+    return CLI_OK;
+  return rows_bytes_parse(cli_options[id].name, c->values[id], out);
 }
 
 /* "N" or "N-M". */
@@ -89,15 +93,15 @@ rows_key_group(const cli *c, rows_select *select)
 static int
 rows_format(const cli *c, rows_select *select)
 {
-  static const char *const names[] = { "utf8", "hex", "raw", "json" };
+  static const char *const formats[] = { "utf8", "hex", "raw", "json", "csv" };
   const char *text = c->values[OPTION_FORMAT];
   int i;
 
   select->format = cli_has(c, OPTION_JSON) ? ROWS_JSON : ROWS_UTF8;
   if (text == NULL)
     return CLI_OK;
-  for (i = 0; i < 4; i++)
-    if (strcmp(names[i], text) == 0) {
+  for (i = 0; i < 5; i++)
+    if (strcmp(formats[i], text) == 0) {
       select->format = i;
       return CLI_OK;
     }
@@ -117,13 +121,13 @@ rows_select_init(const cli *c, rows_select *select)
   if (code == CLI_OK)
     code = rows_key_group(c, select);
   if (code == CLI_OK)
-    code = rows_bytes_parse(c, OPTION_KEY, &select->key);
+    code = rows_bytes_option(c, OPTION_KEY, &select->key);
   if (code == CLI_OK)
-    code = rows_bytes_parse(c, OPTION_NS, &select->ns);
+    code = rows_bytes_option(c, OPTION_NS, &select->ns);
   if (code == CLI_OK)
-    code = rows_bytes_parse(c, OPTION_SUBKEY, &select->subkey);
+    code = rows_bytes_option(c, OPTION_SUBKEY, &select->subkey);
   if (code == CLI_OK)
-    code = rows_bytes_parse(c, OPTION_PREFIX, &select->prefix);
+    code = rows_bytes_option(c, OPTION_PREFIX, &select->prefix);
   if (code == CLI_OK && c->values[OPTION_LIMIT] != NULL)
     code = cli_number("--limit", c->values[OPTION_LIMIT], UINT64_MAX,
                       &select->limit);

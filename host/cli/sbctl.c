@@ -24,6 +24,12 @@ cli_interrupted(void)
   return cli_signalled != 0;
 }
 
+void
+cli_interrupt_wanted(void)
+{
+  cli_signalled = 0;
+}
+
 static void
 cli_on_signal(int number)
 {
@@ -98,6 +104,7 @@ cli_fail(const sb_error *err)
     { SB_NOT_FOUND, CLI_NOT_FOUND }, { SB_FENCED, CLI_REFUSED },
     { SB_CONFLICT, CLI_REFUSED },    { SB_MISMATCH, CLI_REFUSED },
     { SB_CORRUPT, CLI_DAMAGED },     { SB_CONFIG, CLI_CONFIG },
+    { SB_BUSY, CLI_REFUSED },
   };
   size_t i;
 
@@ -312,14 +319,26 @@ cli_split(cli *c, char **argv, int argc, int *help)
   return CLI_OK;
 }
 
+/* The words of a command's row: how many may be given, and must be. */
+static void
+cli_count_arguments(const char *arguments, size_t *min, size_t *max)
+{
+  for (*min = *max = 0; *arguments != '\0'; (*max)++) {
+    if (*arguments != '[')
+      (*min)++;
+    arguments += strcspn(arguments, " ");
+    arguments += strspn(arguments, " ");
+  }
+}
+
 /* Checks options and number of arguments against the command's row. */
 static int
 cli_check(const cli *c)
 {
   const cli_command *command = c->command;
-  const char *arguments = command->arguments;
-  size_t k, max = arguments[0] == '\0' ? 0 : 1;
+  size_t k, min, max;
 
+  cli_count_arguments(command->arguments, &min, &max);
   for (k = 0; k < OPTION_COUNT; k++)
     if (c->values[k] != NULL && (command->options >> k & 1) == 0)
       return cli_usage("'%s' has no option --%s", command->name,
@@ -327,8 +346,8 @@ cli_check(const cli *c)
   if (c->argument_count > max)
     return cli_usage("'%s': unexpected argument '%s'", command->name,
                      c->arguments[max]);
-  if (max == 1 && arguments[0] != '[' && c->argument_count == 0)
-    return cli_usage("'%s' wants %s", command->name, arguments);
+  if (c->argument_count < min)
+    return cli_usage("'%s' wants %s", command->name, command->arguments);
   return CLI_OK;
 }
 

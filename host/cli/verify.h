@@ -11,4 +11,7 @@
 sb_status verify_segment(sb_store *store, const manifest_segment *segment,
                          progress *bar, uint64_t *records, sb_error *err);
 
+/* Does what a manifest says of the parts of a segment make sense? */
+sb_status verify_offsets(const manifest_segment *segment, sb_error *err);
+
 #endif

@@ -218,6 +218,20 @@ verify_whole(verify_pass *run, sb_error *err)
   return SB_OK;
 }
 
+sb_status
+verify_offsets(const manifest_segment *segment, sb_error *err)
+{
+  const segment_info *info = &segment->info;
+
+  if (info->tail_len > VERIFY_TAIL_MAX || info->tail_offset > info->size ||
+      info->tail_len != info->size - info->tail_offset ||
+      info->directory_offset < info->tail_offset ||
+      info->directory_offset > info->size)
+    return sb_error_set(err, SB_CORRUPT, "object \"%s\": the manifest's "
+                        "offsets make no sense", segment->name);
+  return SB_OK;
+}
+
 static sb_status
 verify_all(verify_pass *run, segment_directory **directory, sb_error *err)
 {
@@ -226,12 +240,9 @@ verify_all(verify_pass *run, segment_directory **directory, sb_error *err)
   sb_status status;
   uint32_t i;
 
-  if (info->tail_len > VERIFY_TAIL_MAX || info->tail_offset > info->size ||
-      info->tail_len != info->size - info->tail_offset ||
-      info->directory_offset < info->tail_offset ||
-      info->directory_offset > info->size)
-    return sb_error_set(err, SB_CORRUPT, "object \"%s\": the manifest's "
-                        "offsets make no sense", run->segment->name);
+  status = verify_offsets(run->segment, err);
+  if (status != SB_OK)
+    return status;
   status = store_head(run->host, run->store, run->segment->name, &meta, err);
   if (status != SB_OK)
     return status;

@@ -118,7 +118,7 @@ static sb_status
 async_lookup(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
              cell **found, need *n, sb_error *err)
 {
-  reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, n };
+  reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, n, NULL };
   cache_entry *pin = NULL;
   segment **runs;
   size_t count;
@@ -278,9 +278,12 @@ async_check_kind(const keyed *k, const sb_op *op, const state *s,
 {
   int list = s->kind == SB_STATE_LIST;
 
-  if (async_writes(op->kind) && (k->flags & SB_OPEN_READ_ONLY))
-    return sb_error_set(err, SB_INVALID, "cannot write: the handle was opened "
-                        "read-only");
+  if (async_writes(op->kind)) {
+    sb_status status = keyed_check_writable(k, s, err);
+
+    if (status != SB_OK)
+      return status;
+  }
   if ((list && (op->kind == SB_OP_PUT || op->kind == SB_OP_UPDATE)) ||
       (!list && op->kind == SB_OP_APPEND))
     return sb_error_set(err, SB_INVALID, "an operation of kind %u does not "

@@ -20,6 +20,14 @@
 #define BLOCK_HEADER_MAX 48u
 #define BLOCK_NARROW_MAX 65536u /* entries that offsets of two bytes reach */
 
+/* Of all that is gone, only the clear marker of an ordered state has one. */
+static int
+block_has_value(unsigned flags)
+{
+  return (flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0 ||
+         (flags & BLOCK_RECORD_FLAGS) == RECORD_FRONT;
+}
+
 uint64_t
 block_record_id(const record *r)
 {
@@ -80,7 +88,7 @@ block_decode(const block *b, uint32_t i, record *out)
   out->ns.len = flags & BLOCK_HAS_NS ? (size_t)block_varint(&p) : 0;
   out->subkey.len = flags & BLOCK_HAS_SUBKEY ? (size_t)block_varint(&p) : 0;
   out->value.len = 0;
-  if ((flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0)
+  if (block_has_value(flags))
     out->value.len = (size_t)block_varint(&p);
   out->expires_ms = flags & BLOCK_HAS_EXPIRY ? block_varint(&p) : 0;
   out->ns.data = p;
@@ -176,22 +184,41 @@ block_get(const block *b, const record *key, uint64_t id, record *out)
 
 /* ---- checking ----------------------------------------------------------- */
 
+static inline uint64_t
+block_check_varint(reader *r)
+{
+  const uint8_t *p = r->p;
+  uint64_t v = 0;
+  unsigned shift;
+
+  if (r->end - p < 10)
+    return reader_varint(r);
+  for (shift = 0; shift < 63; shift += 7) {
+    v |= (uint64_t)(*p & 0x7f) << shift;
+    if (*p++ < 0x80) {
+      r->p = p;
+      return v;
+    }
+  }
+  return reader_varint(r);
+}
+
 static int
 block_check_entry(const uint8_t *bytes, size_t len)
 {
   reader r = reader_of(bytes, len);
   unsigned flags = reader_u8(&r);
-  uint64_t key_group = reader_varint(&r), state = reader_varint(&r);
-  uint64_t key = reader_varint(&r), ns = 0, subkey = 0, value = 0;
+  uint64_t key_group = block_check_varint(&r), state = block_check_varint(&r);
+  uint64_t key = block_check_varint(&r), ns = 0, subkey = 0, value = 0;
 
   if (flags & BLOCK_HAS_NS)
-    ns = reader_varint(&r);
+    ns = block_check_varint(&r);
   if (flags & BLOCK_HAS_SUBKEY)
-    subkey = reader_varint(&r);
-  if ((flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0)
-    value = reader_varint(&r);
+    subkey = block_check_varint(&r);
+  if (block_has_value(flags))
+    value = block_check_varint(&r);
   if (flags & BLOCK_HAS_EXPIRY)
-    (void)reader_varint(&r);
+    (void)block_check_varint(&r);
   if (r.bad || flags > BLOCK_FLAGS || key_group >= SB_KEY_GROUPS_MAX ||
       state > UINT32_MAX || key > SB_KEY_MAX || ns > SB_NAMESPACE_MAX ||
       subkey > SB_SUBKEY_MAX || value > SB_VALUE_MAX)
@@ -338,7 +365,7 @@ block_header(const record *r, uint8_t header[BLOCK_HEADER_MAX])
     p = block_put_varint(p, r->ns.len);
   if (r->subkey.len != 0)
     p = block_put_varint(p, r->subkey.len);
-  if ((r->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0)
+  if (block_has_value(r->flags))
     p = block_put_varint(p, r->value.len);
   if (r->expires_ms != 0)
     p = block_put_varint(p, r->expires_ms);
@@ -388,7 +415,7 @@ block_builder_add(block_builder *b, const record *r, uint64_t id, record *copy)
     return b->entries.status;
   store_u32(offset, (uint32_t)start);
   store_u16(tag, block_tag(id));
-  *copy = *r;
+  record_copy(copy, r);
   memcpy(p, header, header_len);
   p = block_put_slice(p + header_len, &copy->ns);
   p = block_put_slice(p, &copy->key);

@@ -194,12 +194,16 @@ view_load(sb_job *job, sb_error *err)
 
 /* ---- the next view ------------------------------------------------------ */
 
-/* Only what this job's committers and handles write may ever be deleted. */
+/* Only what this job's committers and handles write may ever be deleted, and
+   what it has claimed, which the sweep asks the store about. */
 static int
 change_deletable(const sb_job *job, const char *name)
 {
   path_info info = paths_parse(job->env.paths, job->path, name);
+  path_place place;
 
+  if (info.kind == PATH_OTHER)
+    return paths_locate(job->env.paths, name, &place);
   return (info.kind == PATH_SEGMENT || info.kind == PATH_MANIFEST ||
           info.kind == PATH_METADATA) && info.generation <= job->generation;
 }
@@ -430,6 +434,7 @@ change_commit_fill(sb_job *job, const sb_commit_options *options,
   c->known = 1;
   for (i = 0; i < job->view.count && i + 1 < job->retain; i++)
     change_keep(change, job->view.retained[i]);
+  names_add_all(dropped, &job->claimed);
   st = change_decide(job, change, dropped, err);
   return st == SB_OK ? change_write(job, change, &m, err) : st;
 }

@@ -1,41 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compaction, in the background lane, one at a time per handle. It takes the
- * key group with the most runs, widens it to a slice of neighbours of about
- * one segment's size, and merges the newest runs of the slice. Older runs join
- * while they are not much larger than what is merged already, so each record
- * is rewritten a few times at most. The next manifest publishes the result.
+ * Compaction, in the background lane, one at a time per handle: segments that
+ * are wholly dead go unread, runs that are too many or have too much in them
+ * that is dead are merged. The next manifest publishes the result. What to
+ * merge is chosen in compact_plan.c.
  */
 #include "config.h"
 
-#include "host/engine/reader.h"
+#include <stdio.h>
 
-#define COMPACT_GROWTH 2u    /* an older run joins up to this times the rest */
-#define COMPACT_THROTTLE 4u  /* times the threshold: the owner waits */
+#include "host/engine/compact.h"
+#include "host/engine/migrate.h"
+#include "host/engine/times.h"
+
 #define COMPACT_AHEAD ((size_t)256 << 10)
-
-typedef struct plan {
-  version *version;        /* pinned */
-  uint32_t first, last;    /* key groups */
-  segment **inputs;        /* newest first */
-  segment_view *views;     /* the same, with the part of each in the slice */
-  size_t count;
-  int bottom;              /* nothing older lies below the slice */
-} plan;
-
-size_t
-compact_depth(const version *v, uint32_t key_groups)
-{
-  size_t deepest = 0, depth;
-  uint32_t i;
-
-  for (i = 0; i < key_groups; i++) {
-    depth = version_depth(v, v->key_group_first + i);
-    if (depth > deepest)
-      deepest = depth;
-  }
-  return deepest;
-}
 
 static uint32_t
 compact_key_groups(const keyed *k)
@@ -43,184 +21,130 @@ compact_key_groups(const keyed *k)
   return k->key_group_last - k->key_group_first + 1;
 }
 
-/* A segment's bytes in one key group, on average. */
-static uint64_t
-compact_share(const segment *s)
-{
-  return s->info.size / (s->info.key_group_last - s->info.key_group_first + 1u)
-         + 1;
-}
-
-static int
-compact_newer_or_equal(const segment *a, const segment *b)
-{
-  if (a->info.epoch_max != b->info.epoch_max)
-    return a->info.epoch_max > b->info.epoch_max;
-  return a->sequence >= b->sequence;
-}
-
-/* How many of a key group's segments to merge: the newest runs, whole. */
-static size_t
-plan_depth(const keyed *k, segment *const *runs, size_t count, size_t depth)
-{
-  size_t least = k->engine->compaction_runs, n = 0, seen = 0, end;
-  uint64_t sum = 0, share;
-
-  if (depth > least * (COMPACT_THROTTLE - 1))
-    return count;
-  while (n < count) {
-    for (end = n, share = 0;
-         end < count && segment_same_run(runs[n], runs[end]); end++)
-      share += compact_share(runs[end]);
-    if (seen >= least && share > sum * COMPACT_GROWTH)
-      break;
-    sum += share;
-    seen++;
-    n = end;
-  }
-  return n;
-}
-
-/* The slice: neighbours of the seed while they are deep too and the work stays
-   about a segment's size. */
-static void
-plan_widen(const keyed *k, plan *p, const segment *oldest)
-{
-  uint64_t budget = k->engine->segment_size, work;
-  uint32_t g;
-  size_t count, i;
-  segment **runs;
-
-  for (g = p->first; g <= k->key_group_last; g++) {
-    runs = version_runs(p->version, g, &count);
-    for (i = 0, work = 0; i < count; i++)
-      if (compact_newer_or_equal(runs[i], oldest))
-        work += compact_share(runs[i]);
-    if (g > p->first && (work > budget || version_depth(p->version, g) < 2))
-      break;
-    budget -= work < budget ? work : budget;
-    p->last = g;
-  }
-}
-
-/* Views of the slice that are not older than `oldest`. */
-static sb_status
-plan_inputs(keyed *k, plan *p, const segment *oldest)
-{
-  const version *v = p->version;
-  size_t i;
-
-  p->inputs = mem_alloc(k->host, (v->count + 1) * sizeof *p->inputs);
-  p->views = mem_alloc(k->host, (v->count + 1) * sizeof *p->views);
-  if (p->inputs == NULL || p->views == NULL)
-    return SB_NO_MEMORY;
-  p->bottom = 1;
-  for (i = 0; i < v->count; i++) {
-    segment_view view = v->views[i];
-
-    if (view.key_group_first > p->last || view.key_group_last < p->first)
-      continue;
-    if (!compact_newer_or_equal(view.segment, oldest)) {
-      p->bottom = 0;
-      continue;
-    }
-    if (view.key_group_first < p->first)
-      view.key_group_first = p->first;
-    if (view.key_group_last > p->last)
-      view.key_group_last = p->last;
-    p->inputs[p->count] = view.segment;
-    p->views[p->count++] = view;
-  }
-  return SB_OK;
-}
-
-static void
-plan_dispose(keyed *k, plan *p)
-{
-  keyed_lock(k);
-  version_unref(k, p->version);
-  keyed_unlock(k);
-  mem_free(k->host, p->inputs);
-  mem_free(k->host, p->views);
-}
-
-/* SB_END if nothing is deep enough. */
-static sb_status
-plan_make(keyed *k, plan *p)
-{
-  size_t count, deepest = 0, depth;
-  uint32_t g, seed = 0;
-  segment **runs;
-
-  memset(p, 0, sizeof *p);
-  keyed_lock(k);
-  p->version = k->live;
-  p->version->refs++;
-  keyed_unlock(k);
-  for (g = k->key_group_first; g <= k->key_group_last; g++) {
-    depth = version_depth(p->version, g);
-    if (depth > deepest) {
-      deepest = depth;
-      seed = g;
-    }
-  }
-  if (deepest < k->engine->compaction_runs)
-    return SB_END;
-  runs = version_runs(p->version, seed, &count);
-  p->first = p->last = seed;
-  count = plan_depth(k, runs, count, deepest);
-  plan_widen(k, p, runs[count - 1]);
-  return plan_inputs(k, p, runs[count - 1]);
-}
-
 /* ---- the merge ----------------------------------------------------------- */
+
+/* A segment whose records cannot be made current keeps them, and its label,
+   until somebody registers the state with a callback that can. */
+static void
+compact_leave_alone(keyed *k, segment *s, const sb_error *err)
+{
+  char text[256];
+
+  atomic_store(&s->left_alone, 1);
+  (void)snprintf(text, sizeof text, "compaction leaves segment \"%.90s\" as "
+                 "it is: %.120s", s->name, err->message);
+  k->host->log(k->host, SB_LOG_WARN, "engine", text);
+}
+
+/* Inputs with an older version of a state that nobody migrates: the output
+   could not say with which version each record was written. */
+static int
+compact_find_stale(keyed *k, const plan *p)
+{
+  int found = 0;
+  size_t i, j;
+
+  for (i = 0; i < p->count; i++)
+    for (j = 0; j < p->rules.count; j++) {
+      const rule *r = &p->rules.list[j];
+      sb_error why;
+
+      if (r->migrate != NULL || r->dropped_epoch != 0 ||
+          migrate_version(p->inputs[i], r) >= r->schema_version ||
+          !times_may_have(p->inputs[i]->times, r->state))
+        continue;
+      (void)sb_error_set(&why, SB_MISMATCH, "it has values of an older schema "
+                         "version, and there is no callback to migrate them");
+      compact_leave_alone(k, p->inputs[i], &why);
+      found = 1;
+      break;
+    }
+  return found;
+}
+
+/* A merge under way. */
+typedef struct pass {
+  keyed *keyed;
+  const plan *plan;
+  merge merge;
+  const rule *rule;      /* of the state of the last record, or NULL */
+  int has_state;
+  uint32_t state;
+  buf elements;          /* what is left of a list's record */
+} pass;
+
+/* A list whose elements carry times loses those that have expired. */
+static sb_status
+compact_thin_list(pass *c, record *r)
+{
+  sb_slice element, whole;
+  size_t at = 0;
+  uint64_t time;
+
+  buf_clear(&c->elements);
+  while (rule_next_element(r->value, &at, &element, &whole))
+    if (!rule_value_time(c->rule, element, &time) || !rule_over(c->rule, time))
+      buf_add(&c->elements, whole.data, whole.len);
+  if (c->elements.status == SB_OK && c->elements.len != 0 &&
+      at == r->value.len)
+    r->value = sb_slice_of(c->elements.data, c->elements.len);
+  return c->elements.status;
+}
 
 /* What of a merged record goes on: SB_NOT_FOUND if nothing. */
 static sb_status
-compact_keep(const plan *p, uint64_t now_ms, record *r)
+compact_keep(pass *c, record *r)
 {
-  if (r->expires_ms != 0 && r->expires_ms <= now_ms) {
+  const rule *by = c->rule;
+  int bottom = c->plan->bottom;
+
+  if (by != NULL && by->dropped_epoch != 0)
+    return SB_NOT_FOUND;
+  if (by != NULL && rule_expired(by, r)) {
     /* It still hides what is older. */
     r->flags |= RECORD_TOMBSTONE;
     r->expires_ms = 0;
     r->value = sb_slice_of(NULL, 0);
   }
-  if (p->bottom && (r->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)))
-    return SB_NOT_FOUND;
+  if (r->flags & (RECORD_TOMBSTONE | RECORD_CLEAR))
+    return bottom ? SB_NOT_FOUND : SB_OK;
+  if (by == NULL || by->ttl_ms == 0)
+    return SB_OK;
+  if (by->time_kind == SB_TIME_STAMP && r->expires_ms == 0)
+    r->expires_ms = by->now_ms; /* it lives from now on */
+  if (by->time_kind == SB_TIME_VALUE && by->kind == SB_STATE_LIST)
+    return compact_thin_list(c, r);
   return SB_OK;
 }
 
-static int
-compact_no_filter(keyed *k, uint32_t id)
-{
-  const state *s;
-  int no_filter;
-
-  keyed_lock(k);
-  s = keyed_state_by_id(k, id);
-  no_filter = s != NULL && (s->flags & SB_STATE_MOSTLY_HIT);
-  keyed_unlock(k);
-  return no_filter;
-}
-
 static sb_status
-compact_stream(keyed *k, const plan *p, merge *m, output *o, sb_error *err)
+compact_stream(pass *c, output *o, sb_error *err)
 {
-  uint64_t now_ms = k->host->clock_ms(k->host);
-  uint32_t state_id = 0;
-  int no_filter = 0, have_state = 0;
-  sb_status status = merge_first(m, err);
+  merge *m = &c->merge;
+  sb_status status = merge_first(m, err), kept;
+  record r;
 
   while (status == SB_OK) {
-    record r = m->record;
-
-    if (!have_state || r.state != state_id) {
-      state_id = r.state;
-      no_filter = compact_no_filter(k, state_id);
-      have_state = 1;
+    if (!c->has_state || m->record.state != c->state) {
+      c->has_state = 1;
+      c->state = m->record.state;
+      c->rule = rules_find(&c->plan->rules, c->state);
     }
-    if (compact_keep(p, now_ms, &r) == SB_OK)
-      status = output_add(o, &r, no_filter, err);
+    status = merge_migrate(m, err);
+    if (status != SB_OK && status != SB_NO_MEMORY) {
+      compact_leave_alone(c->keyed, m->runs[m->current].segment, err);
+      return SB_BUSY;
+    }
+    if (status != SB_OK)
+      break;
+    record_copy(&r, &m->record);
+    kept = compact_keep(c, &r);
+    if (kept == SB_OK)
+      status = output_add(o, &r, c->rule != NULL &&
+                                   (c->rule->flags & SB_STATE_MOSTLY_HIT),
+                          err);
+    else if (kept != SB_NOT_FOUND)
+      status = sb_error_set(err, kept, "could not compact: no memory");
     if (status == SB_OK)
       status = merge_next(m, err);
   }
@@ -257,31 +181,38 @@ compact_open_runs(keyed *k, const plan *p, reader_ctx *ctx, merge *m,
   return status;
 }
 
+/* SB_BUSY: some inputs must be left alone, plan anew. */
 static sb_status
 compact_merge(keyed *k, const plan *p, sb_event *event, segment ***outputs,
               size_t *count, sb_error *err)
 {
-  reader_ctx ctx = { k, event, SB_PRIORITY_BACKGROUND, NULL };
+  reader_ctx ctx = { k, event, SB_PRIORITY_BACKGROUND, NULL, NULL };
   size_t reserve = p->count * (compact_ahead(k, p->count) + 16384);
+  pass c = { .keyed = k, .plan = p };
   output_options options;
   output *o = NULL;
   sb_status status;
-  merge m;
 
   memset(&options, 0, sizeof options);
   options.epoch_max = p->inputs[0]->info.epoch_max;
   options.epoch_min = p->inputs[p->count - 1]->info.epoch_min;
   options.size_max = k->engine->segment_size;
   options.priority = SB_PRIORITY_BACKGROUND;
-  if (merge_init(&m, k->host, p->count) != SB_OK)
+  options.rules = &p->rules;
+  if (merge_init(&c.merge, k->host, p->count) != SB_OK)
     return sb_error_set(err, SB_NO_MEMORY, "could not compact: no memory");
+  c.merge.rules = &p->rules;
+  buf_init(&c.elements, k->host, (size_t)SB_VALUE_MAX + 65536);
   engine_charge(k->engine, reserve);
-  status = compact_open_runs(k, p, &ctx, &m, err);
+  status = compact_open_runs(k, p, &ctx, &c.merge, err);
+  if (status == SB_OK && compact_find_stale(k, p))
+    status = SB_BUSY;
   if (status == SB_OK)
     status = output_new(k, &options, &o, err);
   if (status == SB_OK)
-    status = compact_stream(k, p, &m, o, err);
-  merge_dispose(&m, k->host);
+    status = compact_stream(&c, o, err);
+  merge_dispose(&c.merge, k->host);
+  buf_dispose(&c.elements);
   if (status == SB_OK)
     status = output_finish(o, outputs, count, err);
   if (status == SB_OK)
@@ -315,14 +246,52 @@ compact_publish(keyed *k, const plan *p, segment **outputs, size_t count,
   return SB_OK;
 }
 
+/* Takes segments without anything that counts out of the live version. SB_END
+   if there are none; SB_BUSY if it changed meanwhile. */
+static sb_status
+compact_drop_dead(keyed *k, plan *p)
+{
+  const version *v = p->version;
+  uint8_t *gone = mem_alloc(k->host, v->count);
+  segment_view *views = mem_alloc(k->host, v->count * sizeof *views);
+  size_t i, n = 0;
+  sb_status status = SB_NO_MEMORY;
+
+  if (gone != NULL && views != NULL) {
+    status = plan_whole_dead(p, gone) == 0 ? SB_END : SB_OK;
+    for (i = 0; i < v->count; i++)
+      if (!gone[i])
+        views[n++] = v->views[i];
+  }
+  if (status == SB_OK) {
+    keyed_lock(k);
+    status = k->live == v ? version_set(k, views, n) : SB_BUSY;
+    keyed_unlock(k);
+  }
+  if (status == SB_OK)
+    atomic_fetch_add(&k->compactions, 1);
+  mem_free(k->host, gone);
+  mem_free(k->host, views);
+  return status;
+}
+
+/* SB_END: there is nothing more to do. */
 static sb_status
 compact_once(keyed *k, sb_event *event, sb_error *err)
 {
   segment **outputs = NULL;
   size_t count = 0;
   plan p;
-  sb_status status = plan_make(k, &p);
+  sb_status status = plan_begin(k, &p);
 
+  if (status == SB_OK)
+    status = compact_drop_dead(k, &p);
+  if (status == SB_END)
+    status = plan_deep(k, &p);
+  else if (status == SB_OK)
+    status = SB_BUSY;
+  if (status == SB_END)
+    status = plan_dead(k, &p);
   if (status == SB_NO_MEMORY)
     (void)sb_error_set(err, status, "could not plan a compaction: no memory");
   if (status == SB_OK)
@@ -342,9 +311,10 @@ compact_task(void *arg)
   sb_error error;
 
   memset(&error, 0, sizeof error);
-  while (status == SB_OK && !keyed_stopping(k))
+  while ((status == SB_OK || status == SB_BUSY) && !keyed_stopping(k))
     status = compact_once(k, event, &error);
-  if (status != SB_OK && status != SB_END && status != SB_CANCELLED)
+  if (status != SB_OK && status != SB_BUSY && status != SB_END &&
+      status != SB_CANCELLED)
     k->host->log(k->host, SB_LOG_WARN, "engine", error.message);
   keyed_lock(k);
   k->compacting = 0;
@@ -353,6 +323,21 @@ compact_task(void *arg)
   if (event != NULL)
     k->host->event_free(k->host, event);
   keyed_task_done(k);
+}
+
+/* With the lock held: may anything in segments die of itself? */
+static int
+compact_may_die(const keyed *k)
+{
+  size_t i;
+
+  for (i = 0; i < k->state_count; i++)
+    if (k->states[i]->ttl_ms != 0 || k->states[i]->dropped_epoch != 0)
+      return 1;
+  for (i = 0; i < k->live->count; i++)
+    if (k->live->views[i].segment->info.expires_min != 0)
+      return 1;
+  return 0;
 }
 
 void
@@ -364,8 +349,8 @@ compact_schedule(keyed *k)
     return;
   keyed_lock(k);
   start = !k->compacting && !keyed_stopping(k) &&
-          compact_depth(k->live, compact_key_groups(k)) >=
-            k->engine->compaction_runs;
+          (compact_depth(k->live, compact_key_groups(k)) >=
+             k->engine->compaction_runs || compact_may_die(k));
   if (start)
     k->compacting = 1;
   keyed_unlock(k);

@@ -5,6 +5,7 @@
 #include "host/engine/entries.h"
 #include "host/engine/job.h"
 #include "host/engine/keyed.h"
+#include "host/engine/savepoint.h"
 #include "host/store/store.h"
 
 #define MEMORY_SIZE "state.backend.memory.size"
@@ -73,9 +74,32 @@ engine_env(engine *e)
   return env;
 }
 
+/* What was claimed for a job id that no job of this backend has yet. */
+typedef struct engine_claim {
+  struct engine_claim *next;
+  char *job_id;
+  names names;
+} engine_claim;
+
+static void
+engine_claim_free(engine *e, engine_claim *claim)
+{
+  if (claim == NULL)
+    return;
+  names_dispose(&claim->names);
+  mem_free(e->host, claim->job_id);
+  mem_free(e->host, claim);
+}
+
 static void
 engine_free(engine *e)
 {
+  while (e->claims != NULL) {
+    engine_claim *claim = e->claims;
+
+    e->claims = claim->next;
+    engine_claim_free(e, claim);
+  }
   store_close(e->store);
   cache_free(e->cache);
   paths_dispose(&e->paths, e->host);
@@ -117,6 +141,31 @@ typedef struct engine_job {
   sb_job *job;
 } engine_job;
 
+/* Hands over the claims that were made for the job before it was taken
+   over. */
+static sb_status
+engine_give_claims(engine *e, sb_job *job, sb_error *err)
+{
+  engine_claim **at, *claim;
+  sb_status st = SB_OK;
+
+  for (;;) {
+    pthread_mutex_lock(&e->lock);
+    for (at = &e->claims; *at != NULL; at = &(*at)->next)
+      if (strcmp((*at)->job_id, job_id(job)) == 0)
+        break;
+    claim = *at;
+    if (claim != NULL)
+      *at = claim->next;
+    pthread_mutex_unlock(&e->lock);
+    if (claim == NULL || st != SB_OK)
+      break;
+    st = job_claim(job, &claim->names, err);
+    engine_claim_free(e, claim);
+  }
+  return st;
+}
+
 static sb_status
 engine_takeover(sb_backend *base, const sb_takeover_options *options,
                 sb_job **out, sb_error *err)
@@ -133,6 +182,11 @@ engine_takeover(sb_backend *base, const sb_takeover_options *options,
   status = job_takeover(&env, options, out, err);
   if (status == SB_OK && e->entries) {
     status = entries_follow(e, *out, err);
+    if (status != SB_OK)
+      job_close(*out);
+  }
+  if (status == SB_OK) {
+    status = engine_give_claims(e, *out, err);
     if (status != SB_OK)
       job_close(*out);
   }
@@ -220,6 +274,115 @@ engine_checkpoint_close(sb_backend *base, sb_checkpoint *checkpoint)
   job_checkpoint_close(&env, checkpoint);
 }
 
+/* The open job with that id, with the lock held. */
+static sb_job *
+engine_job_with_id(engine *e, const char *id)
+{
+  const engine_job *kept;
+
+  for (kept = e->jobs; kept != NULL; kept = kept->next)
+    if (strcmp(job_id(kept->job), id) == 0)
+      return kept->job;
+  return NULL;
+}
+
+/* The claimer is to delete what it claimed: it learns of it now, or when it is
+   taken over. Takes `claimed`. */
+static sb_status
+engine_keep_claim(engine *e, const char *id, names *claimed, sb_error *err)
+{
+  engine_claim *claim = mem_zalloc(e->host, sizeof *claim);
+  sb_job *job;
+  sb_status st = SB_NO_MEMORY;
+
+  if (claim != NULL)
+    claim->job_id = mem_strdup(e->host, id);
+  if (claim == NULL || claim->job_id == NULL)
+    goto fail;
+  claim->names = *claimed;
+  memset(claimed, 0, sizeof *claimed);
+  pthread_mutex_lock(&e->lock);
+  job = engine_job_with_id(e, id);
+  if (job == NULL) {
+    claim->next = e->claims;
+    e->claims = claim;
+  }
+  pthread_mutex_unlock(&e->lock);
+  if (job == NULL)
+    return SB_OK;
+  st = job_claim(job, &claim->names, err);
+  engine_claim_free(e, claim);
+  return st;
+fail:
+  engine_claim_free(e, claim);
+  return sb_error_set(err, st, "no memory for a claim of job id \"%s\"", id);
+}
+
+static sb_status
+engine_restore_open(sb_backend *base, const sb_restore_options *options,
+                    sb_checkpoint **out, sb_error *err)
+{
+  engine *e = (engine *)base;
+  job_env env = engine_env(e);
+  names claimed;
+  sb_status st;
+
+  names_init(&claimed, e->host);
+  st = source_open(&env, options, &claimed, out, err);
+  if (st == SB_OK && options->mode == SB_RESTORE_CLAIM) {
+    st = engine_keep_claim(e, options->job_id, &claimed, err);
+    if (st != SB_OK) {
+      job_checkpoint_close(&env, *out);
+      *out = NULL;
+    }
+  }
+  names_dispose(&claimed);
+  return st;
+}
+
+static sb_status
+engine_savepoint_write(sb_backend *base, const sb_savepoint_options *options,
+                       sb_error *err)
+{
+  job_env env = engine_env((engine *)base);
+
+  return savepoint_write(&env, options, err);
+}
+
+static sb_status
+engine_savepoint_list(sb_backend *base, const char *job,
+                      sb_checkpoint_info **out, size_t *count, sb_error *err)
+{
+  job_env env = engine_env((engine *)base);
+
+  return savepoint_list(&env, job, out, count, err);
+}
+
+static sb_status
+engine_savepoint_remove(sb_backend *base, const char *job, const char *name,
+                        sb_error *err)
+{
+  job_env env = engine_env((engine *)base);
+
+  return savepoint_remove(&env, job, name, err);
+}
+
+static const sb_backend_ops engine_ops;
+
+static sb_status
+engine_savepoint_copy(sb_backend *base, const sb_savepoint_copy *options,
+                      sb_error *err)
+{
+  sb_backend *source = options->from == NULL ? base : options->from;
+  job_env env = engine_env((engine *)base), from;
+
+  if (source->ops != &engine_ops)
+    return sb_error_set(err, SB_UNSUPPORTED, "cannot copy a savepoint from a "
+                        "backend that has an engine of its own");
+  from = engine_env((engine *)source);
+  return savepoint_copy(&env, &from, options, err);
+}
+
 static const sb_backend_ops engine_ops = {
   .struct_size = sizeof(sb_backend_ops),
   .abi_version = SB_ABI_VERSION,
@@ -238,7 +401,28 @@ static const sb_backend_ops engine_ops = {
   .retain = job_retain,
   .remove = job_remove,
   .gc = job_gc,
+  .restore_open = engine_restore_open,
+  .savepoint_write = engine_savepoint_write,
+  .savepoint_list = engine_savepoint_list,
+  .savepoint_remove = engine_savepoint_remove,
+  .savepoint_copy = engine_savepoint_copy,
 };
+
+sb_status
+engine_savepoint_directory(sb_backend *backend, const char *job,
+                           const char *name, char *out, sb_error *err)
+{
+  sb_status st;
+
+  if (backend->ops != &engine_ops)
+    return sb_error_set(err, SB_UNSUPPORTED, "cannot write into a savepoint "
+                        "of a backend that has an engine of its own");
+  st = paths_savepoint_prefix(&((engine *)backend)->paths, job, name, out,
+                              err);
+  if (st == SB_OK)
+    out[strlen(out) - 1] = '\0';
+  return st;
+}
 
 /* ---- open ---------------------------------------------------------------- */
 

@@ -37,9 +37,16 @@ struct engine {
   atomic_uint_fast64_t next_segment;
   atomic_size_t cache_limit;
   atomic_uint handle_count;
-  pthread_mutex_t lock;        /* guards jobs */
+  pthread_mutex_t lock;        /* guards jobs and claims */
   struct engine_job *jobs;     /* taken over by this backend and open */
+  struct engine_claim *claims; /* of jobs that are not taken over yet */
 };
+
+/* The directory of a savepoint, without a slash at its end (PATH_SIZE bytes).
+   SB_UNSUPPORTED for a backend with an engine of its own. */
+sb_status engine_savepoint_directory(sb_backend *backend, const char *job,
+                                     const char *name, char *out,
+                                     sb_error *err);
 
 /* The budget. Charging shrinks the cache when it must; it never fails: callers
    that can wait ask engine_has_room first. */

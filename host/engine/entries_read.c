@@ -263,7 +263,8 @@ value_add_list(entries_value *v, XXH3_state_t *hash, sb_slice packed)
 }
 
 static void
-value_add_record(entries_value *v, XXH3_state_t *hash, const record *r)
+value_add_record(entries_value *v, XXH3_state_t *hash, const record *r,
+                 uint64_t end_ms)
 {
   uint64_t before = v->elements;
 
@@ -281,9 +282,8 @@ value_add_record(entries_value *v, XXH3_state_t *hash, const record *r)
     value_add(v, hash, r->value.data, r->value.len);
   }
   v->present = 1;
-  if (r->expires_ms != 0 &&
-      (v->expires_ms == 0 || r->expires_ms < v->expires_ms))
-    v->expires_ms = r->expires_ms;
+  if (end_ms != 0 && (v->expires_ms == 0 || end_ms < v->expires_ms))
+    v->expires_ms = end_ms;
 }
 
 static void
@@ -297,8 +297,8 @@ value_reset(entries_value *v, uint32_t kind)
 }
 
 static sb_status
-value_merge(entries_reader *r, const record *from, int how, entries_value *v,
-            sb_error *err)
+value_merge(entries_reader *r, const state *s, const record *from, int how,
+            entries_value *v, sb_error *err)
 {
   XXH3_state_t hash;
   XXH128_hash_t sum;
@@ -309,12 +309,13 @@ value_merge(entries_reader *r, const record *from, int how, entries_value *v,
   status = merge_first(&r->merge, err);
   while (status == SB_OK) {
     const record *m = &r->merge.record;
+    uint64_t end_ms = expiry_end(s, m->expires_ms);
 
     if (record_compare_key(m, from) != 0)
       break;
     if ((m->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0 &&
-        (m->expires_ms == 0 || m->expires_ms > r->now_ms))
-      value_add_record(v, &hash, m);
+        (end_ms == 0 || end_ms > r->now_ms))
+      value_add_record(v, &hash, m, end_ms);
     if (v->present && how == ENTRIES_EXISTS)
       break;
     status = merge_next(&r->merge, err);
@@ -338,7 +339,7 @@ entries_read(entries_reader *r, const record *key, int how, entries_value *v,
   place p;
 
   value_reset(v, s == NULL ? 0 : s->kind);
-  if (s == NULL || s->kind == SB_STATE_TIMER)
+  if (s == NULL || s->kind == SB_STATE_TIMER || s->dropped_epoch != 0)
     return SB_OK;
   from.flags = RECORD_CLEAR;
   from.subkey = from.value = sb_slice_of(NULL, 0);
@@ -352,7 +353,7 @@ entries_read(entries_reader *r, const record *key, int how, entries_value *v,
     /* Those that sit out keep their place. */
     for (i = 0; i < r->merge.count; i++)
       at[i] |= r->merge.runs[i].valid ? 0x80 : 0;
-    status = value_merge(r, &from, how, v, err);
+    status = value_merge(r, s, &from, how, v, err);
     for (i = 0; i < r->merge.count; i++)
       if (at[i] & 0x80)
         at[i] = status != SB_OK ? RUN_ANYWHERE

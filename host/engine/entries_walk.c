@@ -24,6 +24,24 @@ walk_window(const entries_walk *w, uint64_t first, uint64_t last)
   return first != 0 && first <= w->now_ms && last > w->since_ms;
 }
 
+/* The same for the least and the greatest time of many records: of whichever
+   states, so they may be ends or stamps. */
+static int
+walk_window_any(const entries_walk *w, const keyed *k, uint64_t first,
+                uint64_t last)
+{
+  int may = walk_window(w, first, last);
+  size_t i;
+
+  for (i = 0; i < k->state_count && !may; i++) {
+    const state *s = k->states[i];
+
+    if (s->time_kind == SB_TIME_STAMP && s->ttl_ms != 0)
+      may = walk_window(w, expiry_end(s, first), expiry_end(s, last));
+  }
+  return may;
+}
+
 /* Some record of the segment in this key group may expire in the window. */
 static sb_status
 walk_may_expire(entries_walk *w, reader_ctx *ctx, segment *s, int *may,
@@ -34,7 +52,8 @@ walk_may_expire(entries_walk *w, reader_ctx *ctx, segment *s, int *may,
   uint32_t i;
 
   *may = 0;
-  if (!walk_window(w, s->info.expires_min, s->info.expires_max))
+  if (!walk_window_any(w, ctx->keyed, s->info.expires_min,
+                       s->info.expires_max))
     return SB_OK;
   status = reader_directory(ctx, s, &d, err);
   if (status != SB_OK)
@@ -44,7 +63,7 @@ walk_may_expire(entries_walk *w, reader_ctx *ctx, segment *s, int *may,
 
     *may = p->key_group_first <= w->key_group &&
            p->key_group_last >= w->key_group &&
-           walk_window(w, p->expires_min, p->expires_max);
+           walk_window_any(w, ctx->keyed, p->expires_min, p->expires_max);
   }
   return SB_OK;
 }
@@ -91,7 +110,7 @@ walk_choose(entries_walk *w, keyed *const *older, size_t count, sb_error *err)
     runs = version_runs(w->newer->version, w->key_group, &n);
   for (i = 0; i < n && status == SB_OK; i++) {
     reader_ctx ctx = { w->newer, w->newer->event, SB_PRIORITY_BACKGROUND,
-                       NULL };
+                       NULL, NULL };
 
     if (walk_is_new(runs[i], older, count, w->key_group)) {
       walk_add(w, w->newer, runs[i], 0);
@@ -127,12 +146,14 @@ walk_most(const entries_walk *w, keyed *const *older, size_t count)
   return most;
 }
 
-static int
+/* The state, or NULL if it has no entries. */
+static const state *
 walk_wanted(const entries_source *source, uint32_t id)
 {
   const state *s = keyed_state_by_id(source->run.reader->keyed, id);
 
-  return s != NULL && s->kind != SB_STATE_TIMER;
+  return s == NULL || s->kind == SB_STATE_TIMER || s->dropped_epoch != 0
+           ? NULL : s;
 }
 
 /* Brings a source on to a record that counts. */
@@ -144,8 +165,10 @@ walk_settle(entries_walk *w, entries_source *source, sb_status status,
 
   while (status == SB_OK && c->valid) {
     const record *r = &c->record;
+    const state *s = walk_wanted(source, r->state);
+    uint64_t end = s == NULL ? 0 : expiry_end(s, r->expires_ms);
 
-    if (!walk_wanted(source, r->state)) {
+    if (s == NULL) {
       record next = { .state = r->state + 1, .key_group = r->key_group,
                       .flags = RECORD_CLEAR };
 
@@ -154,8 +177,7 @@ walk_settle(entries_walk *w, entries_source *source, sb_status status,
         return SB_OK;
       }
       status = run_seek(c, &next, err);
-    } else if (source->expiring &&
-               !walk_window(w, r->expires_ms, r->expires_ms)) {
+    } else if (source->expiring && !walk_window(w, end, end)) {
       status = run_next(c, err);
     } else {
       return SB_OK;

@@ -7,7 +7,8 @@
  */
 #include "config.h"
 
-#include "host/engine/keyed.h"
+#include "host/engine/order.h"
+#include "host/engine/space.h"
 
 void
 evict_leave_group(keyed *k, cell *c)
@@ -54,10 +55,25 @@ evict_spare(keyed *k, uint64_t *slot, cell *c, size_t bytes)
   copy = (cell *)(void *)(k->clean_open->data + k->clean_open->used);
   memcpy(copy, c, bytes);
   copy->referenced = 0;
+  if (c->ns_len != 0)
+    space_replace(k, c, copy);
   k->clean_open->used += bytes;
   k->clean_open->cells++;
+  k->clean_open->kept++;
   *slot = (*slot & 0xFFFF000000000000ull) | (uint64_t)(uintptr_t)copy;
   return 1;
+}
+
+/* Records of ordered states are not looked up again before their turn comes,
+   which segments know: all clean ones of a key group go at once. */
+static void
+evict_sweep(keyed *k, const table *t)
+{
+  if (t->order == NULL || t->order->swept >= k->clean_epoch)
+    return;
+  order_sweep(t->order, k->clean_epoch);
+  if (k->evicted_epoch < k->clean_epoch)
+    k->evicted_epoch = k->clean_epoch;
 }
 
 /* Empties a chunk and frees it. At most half of it is spared, so that each
@@ -67,14 +83,18 @@ evict_chunk(keyed *k, chunk *c)
 {
   size_t at = 0, spared = 0;
 
+  k->moves++;
   while (at < c->used) {
     cell *cl = (cell *)(void *)(c->data + at);
     size_t bytes = cell_bytes(cl);
     table *t = &k->states[cl->state]->tables[cl->key_group -
                                              k->key_group_first];
-    uint64_t *slot = table_slot(t, cl->id, cl);
+    uint64_t *slot;
 
     at += bytes;
+    if (t->ordered)
+      evict_sweep(k, t);
+    slot = cl->flags & CELL_DEAD ? NULL : table_slot(t, cl->id, cl);
     if (slot == NULL)
       continue;
     if (cl->referenced && spared + bytes <= c->used / 2 &&
@@ -85,6 +105,9 @@ evict_chunk(keyed *k, chunk *c)
     if (cl->epoch > k->evicted_epoch)
       k->evicted_epoch = cl->epoch;
     table_remove(t, slot);
+    if (cl->ns_len != 0)
+      space_unlink(k, cl,
+                   (cl->flags & (CELL_TOMBSTONE | CELL_CLEAR)) == 0);
     evict_leave_group(k, cl);
     keyed_count(&k->counters.evicted_bytes, bytes);
   }
@@ -105,6 +128,18 @@ evict_oldest(keyed *k)
     return 0;
   evict_chunk(k, c);
   return 1;
+}
+
+void
+evict_ordered(keyed *k, size_t most)
+{
+  size_t i;
+
+  if (k->evicted_epoch == 0)
+    return; /* there has been room for everything */
+  for (i = 0; i < most && k->clean.first != NULL && k->clean.first->kept == 0;
+       i++)
+    evict_chunk(k, chunk_list_pop(&k->clean));
 }
 
 static int

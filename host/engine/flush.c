@@ -7,7 +7,8 @@
  */
 #include "config.h"
 
-#include "host/engine/keyed.h"
+#include "host/engine/reader.h"
+#include "host/engine/front.h"
 #include "host/engine/sort.h"
 
 #define FLUSH_PREFETCH 12u /* cells fetched ahead of their turn */
@@ -73,12 +74,128 @@ flush_gather(keyed *k, const batch *b, sort_entry *entries)
   return n;
 }
 
+/* What a flush judges records by. What it writes may come to stand over the
+   live version and over the cuts under way: their versions, and the segments
+   flushed since for them. */
+typedef struct flush_state {
+  keyed *keyed;
+  rules rules;
+  version **older;
+  size_t older_count;
+  segment **extra;
+  size_t extra_count;
+  const rule *rule;     /* of the state last seen */
+  uint32_t last_state;  /* its index */
+} flush_state;
+
+static sb_status
+flush_state_init(flush_state *f, keyed *k)
+{
+  const struct sb_snapshot *s;
+  size_t room = 1, extra = 0, i;
+
+  memset(f, 0, sizeof *f);
+  f->keyed = k;
+  f->last_state = UINT32_MAX;
+  if (rules_take(k, &f->rules) != SB_OK)
+    return SB_NO_MEMORY;
+  keyed_lock(k);
+  for (s = k->snapshots; s != NULL; s = s->next, room++)
+    extra += s->extra_count;
+  f->older = mem_alloc(k->host, room * sizeof *f->older);
+  f->extra = mem_alloc(k->host, extra * sizeof *f->extra);
+  if (f->older != NULL && f->extra != NULL) {
+    f->older[f->older_count++] = k->live;
+    for (s = k->snapshots; s != NULL; s = s->next) {
+      f->older[f->older_count++] = s->base;
+      for (i = 0; i < s->extra_count; i++)
+        f->extra[f->extra_count++] = s->extra[i].segment;
+    }
+    for (i = 0; i < f->older_count; i++)
+      f->older[i]->refs++;
+    for (i = 0; i < f->extra_count; i++)
+      f->extra[i]->refs++;
+  }
+  keyed_unlock(k);
+  return f->older_count == 0 ? SB_NO_MEMORY : SB_OK;
+}
+
+static void
+flush_state_dispose(flush_state *f)
+{
+  size_t i;
+
+  keyed_lock(f->keyed);
+  for (i = 0; i < f->older_count; i++)
+    version_unref(f->keyed, f->older[i]);
+  for (i = 0; i < f->extra_count; i++)
+    version_unref_segment(f->keyed, f->extra[i]);
+  keyed_unlock(f->keyed);
+  mem_free(f->keyed->host, f->older);
+  mem_free(f->keyed->host, f->extra);
+  rules_dispose(f->keyed->host, &f->rules);
+}
+
+/* May segments have something that the record hides? */
+static int
+flush_hides(const flush_state *f, const cell *c, const record *r)
+{
+  keyed *k = f->keyed;
+  segment **runs;
+  size_t i, count;
+  place p;
+
+  keyed_place_record(k, k->states[c->state], r, &p);
+  for (i = 0; i < f->older_count; i++) {
+    runs = version_runs(f->older[i], r->key_group, &count);
+    if (reader_may_have_key(k, runs, count, &p))
+      return 1;
+  }
+  return reader_may_have_key(k, f->extra, f->extra_count, &p);
+}
+
+/* What of a cell is written: SB_NOT_FOUND if nothing. A cell that was written
+   before its state was dropped belongs to cuts that still have the state. */
+static sb_status
+flush_keep(flush_state *f, const cell *c, record *r)
+{
+  const rule *by = f->rule;
+
+  if (c->state != f->last_state) {
+    by = f->rule = rules_find(&f->rules, r->state);
+    f->last_state = c->state;
+  }
+  if (by == NULL)
+    return SB_OK;
+  if (by->dropped_epoch != 0 && c->epoch >= (uint32_t)by->dropped_epoch)
+    return SB_NOT_FOUND;
+  if (!rule_expired(by, r))
+    return SB_OK;
+  if (!flush_hides(f, c, r))
+    return SB_NOT_FOUND;
+  r->flags |= RECORD_TOMBSTONE;
+  r->expires_ms = 0;
+  r->value = sb_slice_of(NULL, 0);
+  return SB_OK;
+}
+
+static void
+flush_prefetch(const cell *c)
+{
+  const char *ahead = (const char *)c;
+
+  __builtin_prefetch(ahead);
+  __builtin_prefetch(ahead + 64);
+  __builtin_prefetch(ahead + 128);
+}
+
 /* Writes sorted cells: of several versions the newest, and nothing that a
    clear marker of a later epoch hides. */
 static sb_status
-flush_write(keyed *k, const sort_entry *entries, size_t count, output *o,
+flush_write(flush_state *f, const sort_entry *entries, size_t count, output *o,
             sb_error *err)
 {
+  keyed *k = f->keyed;
   const cell *clear = NULL;
   record r, last, cleared;
   size_t i, have_last = 0;
@@ -90,27 +207,56 @@ flush_write(keyed *k, const sort_entry *entries, size_t count, output *o,
     const cell *c = entries[i].cell;
     const state *s = k->states[c->state];
 
-    if (i + FLUSH_PREFETCH < count) {
-      const char *ahead = (const char *)entries[i + FLUSH_PREFETCH].cell;
-
-      __builtin_prefetch(ahead);
-      __builtin_prefetch(ahead + 64);
-      __builtin_prefetch(ahead + 128);
-    }
+    if (i + FLUSH_PREFETCH < count)
+      flush_prefetch(entries[i + FLUSH_PREFETCH].cell);
     cell_record(c, s->id, s->ordered, &r);
     if (have_last && record_compare(&r, &last) == 0)
       continue;
-    last = r;
+    record_copy(&last, &r);
     have_last = 1;
     if (r.flags & RECORD_CLEAR) {
       clear = c;
       cleared = r;
     } else if (clear != NULL && c->epoch < clear->epoch &&
-               record_compare_key(&r, &cleared) == 0) {
+               front_or_key_hides(&cleared, &r)) {
       continue;
     }
-    status = output_add(o, &r, (s->flags & SB_STATE_MOSTLY_HIT) != 0, err);
+    if (flush_keep(f, c, &r) == SB_OK)
+      status = output_add(o, &r, (s->flags & SB_STATE_MOSTLY_HIT) != 0, err);
   }
+  return status;
+}
+
+static sb_status
+flush_output(keyed *k, const batch *b, const sort_entry *entries, size_t n,
+             atomic_int *cancelled, segment ***segments, size_t *count,
+             sb_error *err)
+{
+  output_options options;
+  output *o = NULL;
+  flush_state f;
+  sb_status status = flush_state_init(&f, k);
+
+  if (status != SB_OK)
+    (void)sb_error_set(err, status, "could not write out state: no memory");
+  memset(&options, 0, sizeof options);
+  options.epoch_min = b->epoch_min;
+  options.epoch_max = b->epoch_max;
+  options.size_max = k->engine->segment_size;
+  options.priority = SB_PRIORITY_CHECKPOINT;
+  options.fill_cache = 1;
+  options.cancelled = cancelled;
+  options.rules = &f.rules;
+  if (status == SB_OK)
+    status = output_new(k, &options, &o, err);
+  if (status == SB_OK)
+    status = flush_write(&f, entries, n, o, err);
+  if (status == SB_OK)
+    status = output_finish(o, segments, count, err);
+  if (status == SB_OK)
+    atomic_fetch_add(&k->flushed_raw, output_raw_bytes(o));
+  output_free(o);
+  flush_state_dispose(&f);
   return status;
 }
 
@@ -120,8 +266,6 @@ flush_segments(keyed *k, const batch *b, atomic_int *cancelled,
 {
   size_t bytes = (size_t)b->cells * sizeof(sort_entry), n;
   sort_entry *entries = mem_alloc(k->host, bytes);
-  output_options options;
-  output *o = NULL;
   sb_status status;
 
   if (entries == NULL)
@@ -129,23 +273,9 @@ flush_segments(keyed *k, const batch *b, atomic_int *cancelled,
                         "could not sort %llu records: no memory",
                         (unsigned long long)b->cells);
   engine_charge(k->engine, bytes);
-  memset(&options, 0, sizeof options);
-  options.epoch_min = b->epoch_min;
-  options.epoch_max = b->epoch_max;
-  options.size_max = k->engine->segment_size;
-  options.priority = SB_PRIORITY_CHECKPOINT;
-  options.fill_cache = 1;
-  options.cancelled = cancelled;
   n = flush_gather(k, b, entries);
   sort_cells(k, entries, n);
-  status = output_new(k, &options, &o, err);
-  if (status == SB_OK)
-    status = flush_write(k, entries, n, o, err);
-  if (status == SB_OK)
-    status = output_finish(o, segments, count, err);
-  if (status == SB_OK)
-    atomic_fetch_add(&k->flushed_raw, output_raw_bytes(o));
-  output_free(o);
+  status = flush_output(k, b, entries, n, cancelled, segments, count, err);
   mem_free(k->host, entries);
   engine_release(k->engine, bytes);
   return status;

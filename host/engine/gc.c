@@ -2,8 +2,8 @@
 /* Deleting what is pending, and collecting orphans by listing; see gc.h. */
 #include "config.h"
 
+#include "host/engine/claimed.h"
 #include "host/engine/gc.h"
-#include "host/engine/job_state.h"
 #include "host/engine/pin.h"
 
 /* ---- removing ----------------------------------------------------------- */
@@ -39,9 +39,8 @@ gc_pinned(sb_job *job, names *keep, uint64_t *pins, sb_error *err)
   return st;
 }
 
-/* Removes all of `n`; what failed stays in it. */
-static sb_status
-gc_remove(const sb_job *job, names *n)
+sb_status
+gc_remove_names(const sb_job *job, names *n)
 {
   const sb_host *host = job->env.host;
   const char **list = mem_alloc(host, n->count * sizeof *list);
@@ -64,10 +63,8 @@ gc_remove(const sb_job *job, names *n)
   return st;
 }
 
-/* Pending names come from a _metadata object: they are looked at once more
-   before anything is done to them. */
-static int
-gc_removable(const sb_job *job, const char *name)
+int
+gc_is_own(const sb_job *job, const char *name)
 {
   path_info info = paths_parse(job->env.paths, job->path, name);
 
@@ -75,8 +72,10 @@ gc_removable(const sb_job *job, const char *name)
          info.kind == PATH_METADATA;
 }
 
+/* Pending names come from a _metadata object: they are looked at once more
+   before anything is done to them. */
 static void
-gc_sweep_pending(sb_job *job, const names *keep)
+gc_sweep_pending(sb_job *job, const claimed *places, const names *keep)
 {
   names todo, rest;
   size_t i;
@@ -85,14 +84,16 @@ gc_sweep_pending(sb_job *job, const names *keep)
   names_init(&rest, job->env.host);
   for (i = 0; i < job->view.pending.count; i++) {
     const char *name = names_at(&job->view.pending, i);
+    uint32_t verdict = gc_is_own(job, name)
+                         ? CLAIMED_REMOVE : claimed_verdict(job, places, name);
 
-    if (names_has(keep, name))
+    if (verdict == CLAIMED_WAIT || names_has(keep, name))
       names_add(&rest, name, 0);
-    else if (gc_removable(job, name))
+    else if (verdict == CLAIMED_REMOVE)
       names_add(&todo, name, 0);
   }
   if (todo.status == SB_OK && rest.status == SB_OK) {
-    (void)gc_remove(job, &todo);
+    (void)gc_remove_names(job, &todo);
     names_add_all(&rest, &todo);
   }
   /* Out of memory: all stay pending, which costs a second removal. */
@@ -109,14 +110,19 @@ gc_sweep_pending(sb_job *job, const names *keep)
 void
 gc_sweep(sb_job *job)
 {
+  claimed places = { NULL, 0 };
   names keep;
   uint64_t pins;
 
   if (job->view.pending.count == 0 || job->fenced)
     return;
   names_init(&keep, job->env.host);
-  if (gc_pinned(job, &keep, &pins, NULL) == SB_OK && keep.status == SB_OK)
-    gc_sweep_pending(job, &keep);
+  if (claimed_begin(job, &places, &keep) == SB_OK &&
+      gc_pinned(job, &keep, &pins, NULL) == SB_OK && keep.status == SB_OK) {
+    claimed_remove(job, &places, &keep);
+    gc_sweep_pending(job, &places, &keep);
+  }
+  claimed_dispose(job, &places);
   names_dispose(&keep);
 }
 
@@ -159,9 +165,8 @@ typedef struct gc_walk {
   names batch;            /* objects of older generations, with sizes */
 } gc_walk;
 
-/* Is the object named by anything that may still be needed? */
-static int
-gc_needed(const sb_job *job, const char *name)
+int
+gc_is_named(const sb_job *job, const char *name)
 {
   const job_change *c;
   size_t i;
@@ -172,11 +177,11 @@ gc_needed(const sb_job *job, const char *name)
   for (c = job->changes; c != NULL; c = c->next)
     if (names_has(&c->view.retained[0]->names, name))
       return 1;
-  return names_has(&job->view.pending, name);
+  return 0;
 }
 
-static int
-gc_view_known(const sb_job *job)
+int
+gc_knows_all(const sb_job *job)
 {
   size_t i;
 
@@ -199,7 +204,8 @@ gc_select(gc_walk *walk, const names *keep, sb_error *err)
   for (i = 0; i < batch->count; i++) {
     const char *name = names_at(batch, i);
 
-    orphan[i] = !gc_needed(walk->job, name) && !names_has(keep, name);
+    orphan[i] = !gc_is_named(walk->job, name) && !names_has(keep, name) &&
+                !names_has(&walk->job->view.pending, name);
     if (orphan[i]) {
       walk->report->orphans++;
       walk->report->orphan_bytes += names_number(batch, i);
@@ -223,7 +229,7 @@ gc_batch_turn(gc_walk *walk, sb_error *err)
     st = view_load(job, err);
   if (st != SB_OK)
     return st;
-  if (!gc_view_known(job))
+  if (!gc_knows_all(job))
     return sb_error_set(err, SB_CORRUPT, "cannot collect: a retained "
                         "checkpoint of job \"%s\" cannot be read", job->path);
   names_init(&keep, job->env.host);
@@ -235,7 +241,7 @@ gc_batch_turn(gc_walk *walk, sb_error *err)
   found = walk->batch.count;
   if (st != SB_OK || found == 0 || walk->flags & SB_GC_DRY_RUN)
     return st;
-  (void)gc_remove(job, &walk->batch);
+  (void)gc_remove_names(job, &walk->batch);
   walk->report->failed += walk->batch.count;
   walk->report->removed += found - walk->batch.count;
   return SB_OK;
@@ -296,7 +302,7 @@ gc_remove_pins(sb_job *job, sb_gc_report *report, sb_error *err)
   st = pin_list(&job->env, job->path, &pins, err);
   found = pins.count;
   if (st == SB_OK && found != 0) {
-    (void)gc_remove(job, &pins);
+    (void)gc_remove_names(job, &pins);
     report->failed += pins.count;
     report->removed += found - pins.count;
   }

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "host/engine/reader.h"
+#include "host/engine/front.h"
 
 #define GET_KEEP_MAX ((size_t)1 << 20) /* of a buffer, between calls */
 
@@ -16,6 +16,8 @@ keyed_cleared_since(const place *p, uint64_t epoch)
   record marker = p->key;
   cell *c;
 
+  if (p->state->ordered)
+    return front_hides_since(p, epoch);
   if (!p->state->subkeyed)
     return 0;
   marker.subkey = sb_slice_of(NULL, 0);
@@ -38,13 +40,18 @@ keyed_peek(keyed *k, const place *p, cell **found)
   size_t runs;
 
   *found = NULL;
+  k->expired = NULL;
   if (c == NULL) {
     (void)version_runs(k->version, p->key.key_group, &runs);
     return runs == 0 || keyed_is_cleared(k, p) ? SB_NOT_FOUND : SB_BUSY;
   }
   c->referenced = 1;
-  if ((c->flags & CELL_TOMBSTONE) || keyed_expired(k, p->state, cell_expires(c)))
+  if (c->flags & CELL_TOMBSTONE)
     return SB_NOT_FOUND;
+  if (keyed_expired(k, p->state, cell_expires(c))) {
+    k->expired = c;
+    return SB_NOT_FOUND;
+  }
   *found = c;
   return SB_OK;
 }
@@ -54,7 +61,9 @@ sb_status
 keyed_keep(keyed *k, const place *p, const record *r, sb_slice *value,
            cell **found, sb_error *err)
 {
-  *found = write_promote(k, p, r->value, r->expires_ms);
+  /* Cells are of the schema that register_state has yet to tell. */
+  *found = p->state->registered ? write_promote(k, p, r->value, r->expires_ms)
+                                : NULL;
   if (*found != NULL) {
     *value = sb_slice_of(cell_value(*found), (*found)->value_len);
     return SB_OK;
@@ -73,7 +82,7 @@ sb_status
 keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
            cell **found, sb_error *err)
 {
-  reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, NULL };
+  reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, NULL, NULL };
   cache_entry *pin;
   segment **runs;
   size_t count;
@@ -133,11 +142,23 @@ get_enter(keyed *k, const sb_key *key, place *p, sb_error *err)
 static sb_status
 get_enter_write(keyed *k, const sb_key *key, place *p, sb_error *err)
 {
-  if (k->flags & SB_OPEN_READ_ONLY)
-    return sb_error_set(err, SB_INVALID, "cannot write: the handle was opened "
-                        "read-only");
+  sb_status status = get_enter(k, key, p, err);
+
+  if (status != SB_OK)
+    return status;
   keyed_count(&k->counters.writes, 1);
-  return get_enter(k, key, p, err);
+  return keyed_check_writable(k, p->state, err);
+}
+
+/* A record that was found expired in memory makes room for the tombstone that
+   it needs, if that takes no waiting: else it is left to compaction. */
+static void
+get_reclaim(keyed *k, const place *p)
+{
+  if (k->expired != NULL && chunk_has_room(k->dirty, cell_bytes(k->expired)) &&
+      keyed_check_writable(k, p->state, NULL) == SB_OK)
+    (void)write_remove(k, p, NULL);
+  k->expired = NULL;
 }
 
 /* Kinds have calls of their own: mixing them would break the record layout. */
@@ -178,7 +199,10 @@ keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value, sb_error *err)
     return status;
   if (p.state->kind == SB_STATE_LIST)
     return scan_list(k, &p, value, err);
-  return keyed_read(k, &p, value, &expires_ms, &found, err);
+  status = keyed_read(k, &p, value, &expires_ms, &found, err);
+  if (status == SB_NOT_FOUND)
+    get_reclaim(k, &p);
+  return status;
 }
 
 sb_status
@@ -335,6 +359,8 @@ keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn, void *arg,
   status = keyed_read(k, &p, &value, &expires_ms, &found, err);
   if (status != SB_OK && status != SB_NOT_FOUND)
     return status;
+  if (status == SB_NOT_FOUND)
+    get_reclaim(k, &p);
   return keyed_apply(k, &p, fn, arg, found, value, expires_ms,
                      status == SB_OK, err);
 }

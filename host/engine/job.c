@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "host/engine/claim.h"
 #include "host/engine/job_state.h"
 
 #define JOB_TAKEOVERS 16 /* tries against other contenders */
@@ -98,15 +99,15 @@ job_decide(sb_job *job, const job_change *change, int committed)
 
 /* What `change` has seen to is no garbage any more. */
 static void
-job_collect_garbage(sb_job *job, const job_change *change)
+job_collect(names *garbage, const job_change *change)
 {
   size_t i;
 
-  names_sort(&job->garbage);
-  names_subtract(&job->garbage, &change->view.pending);
-  names_subtract(&job->garbage, &change->waiting);
+  names_sort(garbage);
+  names_subtract(garbage, &change->view.pending);
+  names_subtract(garbage, &change->waiting);
   for (i = 0; i < change->view.count; i++)
-    names_subtract(&job->garbage, &change->view.retained[i]->names);
+    names_subtract(garbage, &change->view.retained[i]->names);
 }
 
 /* HEAD is known to be `now`, which `change` has written: all other changes are
@@ -118,7 +119,8 @@ job_adopt(sb_job *job, job_change *change, const head_version *now)
   job_change *c, *next;
 
   job->head = *now;
-  job_collect_garbage(job, change);
+  job_collect(&job->garbage, change);
+  job_collect(&job->claimed, change);
   for (c = job->changes; c != NULL; c = next) {
     next = c->next;
     job_decide(job, c, c == change);
@@ -564,6 +566,7 @@ job_new(const job_env *env, const sb_takeover_options *options, sb_job **out,
   names_init(&job->view.pending, env->host);
   names_init(&job->waiting, env->host);
   names_init(&job->garbage, env->host);
+  names_init(&job->claimed, env->host);
   *out = job;
   return SB_OK;
 }
@@ -583,6 +586,9 @@ job_check_takeover(const job_env *env, const sb_takeover_options *options,
   if ((env->store_flags & SB_STORE_CREATE) == 0)
     return sb_error_set(err, SB_UNSUPPORTED, "the store does not honour "
                         "create-only puts, which checkpoints need");
+  if (claim_claimer(options->job_id) != NULL)
+    return sb_error_set(err, SB_INVALID, "\"%s\" cannot be a job id: it reads "
+                        "as a claim", options->job_id);
   return job_check_retain(options->retain, err);
 }
 
@@ -630,6 +636,28 @@ job_path(sb_job *job)
   return job->path;
 }
 
+const char *
+job_id(const sb_job *job)
+{
+  return job->head.head.job_id;
+}
+
+sb_status
+job_claim(sb_job *job, const names *claimed, sb_error *err)
+{
+  sb_status st = job_enter(job, err);
+
+  if (st != SB_OK)
+    return st;
+  names_add_all(&job->claimed, claimed);
+  st = job->claimed.status;
+  names_forgive(&job->claimed);
+  if (st != SB_OK)
+    sb_error_set(err, st, "no memory for claimed names");
+  job_leave(job);
+  return st;
+}
+
 void
 job_set_keeper(sb_job *job, void *keeper)
 {
@@ -661,6 +689,7 @@ job_close(sb_job *job)
   view_dispose(host, &job->view);
   names_dispose(&job->waiting);
   names_dispose(&job->garbage);
+  names_dispose(&job->claimed);
   metadata_free(host, job->newest);
   (void)pthread_mutex_destroy(&job->lock);
   mem_free(host, job->path);

@@ -12,6 +12,8 @@
 #include <statebackend/backend.h>
 #include "host/engine/paths.h"
 
+struct names;
+
 /* Outlives the jobs made from it; jobs copy the struct, not what it points
    to. */
 typedef struct job_env {
@@ -26,6 +28,11 @@ sb_status job_takeover(const job_env *env, const sb_takeover_options *options,
 uint64_t job_generation(sb_job *job);
 /* The path part the job was taken over with. Borrowed until job_close. */
 const char *job_path(sb_job *job);
+/* Borrowed as well. */
+const char *job_id(const sb_job *job);
+/* What was claimed for the job: it deletes of it what its next checkpoint does
+   not need. */
+sb_status job_claim(sb_job *job, const struct names *claimed, sb_error *err);
 void job_close(sb_job *job);
 /* A pointer of the caller's that travels with the job. */
 void job_set_keeper(sb_job *job, void *keeper);

@@ -82,6 +82,8 @@ struct sb_job {
   job_view view;         /* what it says */
   names waiting;         /* candidates for deletion, undecided */
   names garbage;         /* _metadata of dead attempts */
+  names claimed;         /* what sources had that were claimed; candidates from
+                            the next commit on */
   job_change *changes;
   metadata *newest;      /* as the take-over read it; NULL later */
   const job_follower *follower; /* or NULL */

@@ -3,7 +3,7 @@
    keyed.h. */
 #include "config.h"
 
-#include "host/engine/keyed.h"
+#include "host/engine/snapshot.h"
 #include "host/store/store.h"
 
 #define CHUNK_MIN ((size_t)4 << 10)
@@ -243,6 +243,13 @@ keyed_free_dropped(keyed *k)
   }
 }
 
+/* Is a name that was dropped the handle's to remove? */
+static int
+keyed_removes(const keyed *k, const dropped_name *d)
+{
+  return !d->published || keyed_host_owned(k);
+}
+
 /* Objects that no manifest ever named go from the store with the handle:
    nobody else knows them. What cannot be removed now is an orphan for the next
    generation's clean-up. */
@@ -254,13 +261,13 @@ keyed_remove_unpublished(keyed *k)
   const char **names;
 
   for (d = k->dropped; d != NULL; d = d->next)
-    count += !d->published;
+    count += (size_t)keyed_removes(k, d);
   names = mem_alloc(k->host, (count + live + 1) * sizeof *names);
   if (names == NULL)
     return;
   count = 0;
   for (d = k->dropped; d != NULL; d = d->next)
-    if (!d->published)
+    if (keyed_removes(k, d))
       names[count++] = d->name;
   for (i = 0; i < live; i++) {
     const segment *s = k->live->views[i].segment;
@@ -286,8 +293,9 @@ keyed_free(keyed *k)
   for (i = 0; i < k->state_count; i++)
     keyed_state_free(k, k->states[i]);
   mem_free(k->host, k->states);
+  hosted_free(k);
   keyed_lock(k);
-  snapshot_forget_held(k);
+  draft_forget_held(k);
   version_unref(k, k->version);
   version_unref(k, k->live);
   keyed_unlock(k);
@@ -295,10 +303,12 @@ keyed_free(keyed *k)
   buf_dispose(&k->scratch);
   buf_dispose(&k->list);
   buf_dispose(&k->lent);
+  buf_dispose(&k->migrated);
   if (k->event != NULL)
     k->host->event_free(k->host, k->event);
   mem_free(k->host, k->job);
   mem_free(k->host, k->operator_id);
+  mem_free(k->host, k->segment_operator);
   pthread_mutex_destroy(&k->lock);
   atomic_fetch_sub(&k->engine->handle_count, 1);
   mem_free(k->host, k);
@@ -314,10 +324,36 @@ keyed_close(sb_keyed *base)
   keyed_changed(k);
   while (k->tasks != 0)
     (void)keyed_wait(k, k->event, SB_NO_DEADLINE);
+  /* What only the owner's version has is dropped now. */
+  version_unref(k, k->version);
+  k->version = k->live;
+  k->version->refs++;
   keyed_unlock(k);
   if (!(k->flags & SB_OPEN_READ_ONLY))
     keyed_remove_unpublished(k);
   keyed_free(k);
+}
+
+static sb_status
+keyed_describe(sb_keyed *base, sb_keyed_options *options, sb_error *err)
+{
+  const keyed *k = (const keyed *)base;
+  uint32_t size = options->struct_size;
+  const sb_keyed_options all = {
+    .struct_size = size,
+    .flags = k->flags,
+    .job = k->job,
+    .operator_id = k->operator_id,
+    .subtask = k->subtask,
+    .key_group_count = k->key_group_count,
+    .key_group_first = k->key_group_first,
+    .key_group_last = k->key_group_last,
+    .generation = k->generation,
+  };
+
+  (void)err;
+  memcpy(options, &all, size < sizeof all ? size : sizeof all);
+  return SB_OK;
 }
 
 static const sb_keyed_ops keyed_ops = {
@@ -341,6 +377,10 @@ static const sb_keyed_ops keyed_ops = {
   .view_open = view_open,
   .view_get = view_get,
   .view_close = view_close,
+  .view_scan_open = view_scan_open,
+  .view_scan_next = view_scan_next,
+  .view_scan_close = view_scan_close,
+  .remove_through = keyed_remove_through,
   .snapshot_begin = snapshot_begin,
   .snapshot_run = snapshot_run,
   .snapshot_cancel = snapshot_cancel,
@@ -349,6 +389,11 @@ static const sb_keyed_ops keyed_ops = {
   .interrupt = keyed_interrupt,
   .stats = keyed_get_stats,
   .close = keyed_close,
+  .state_find = keyed_find_state,
+  .state_at = keyed_state_at,
+  .drop_state = keyed_drop_state,
+  .advance_time = keyed_advance_time,
+  .describe = keyed_describe,
 };
 
 static size_t
@@ -386,15 +431,19 @@ keyed_new(engine *e, const sb_keyed_options *o)
   buf_init(&k->scratch, e->host, (size_t)SB_VALUE_MAX + 65536);
   buf_init(&k->list, e->host, (size_t)SB_VALUE_MAX + 65536);
   buf_init(&k->lent, e->host, (size_t)SB_VALUE_MAX + 65536);
+  buf_init(&k->migrated, e->host, (size_t)SB_VALUE_MAX + 65536);
   pthread_mutex_init(&k->lock, NULL);
   atomic_fetch_add(&e->handle_count, 1);
   k->job = mem_strdup(e->host, o->job == NULL ? "" : o->job);
   k->operator_id = mem_strdup(e->host,
                               o->operator_id == NULL ? "" : o->operator_id);
   k->states = mem_alloc(e->host, SB_STATES_MAX * sizeof *k->states);
+  k->segment_operator = mem_strdup(e->host, k->operator_id == NULL
+                                              ? "" : k->operator_id);
   k->event = e->host->event_new(e->host);
   if (k->job == NULL || k->operator_id == NULL || k->states == NULL ||
-      k->event == NULL || version_set(k, NULL, 0) != SB_OK) {
+      k->event == NULL || k->segment_operator == NULL ||
+      version_set(k, NULL, 0) != SB_OK) {
     keyed_free(k);
     return NULL;
   }
@@ -414,10 +463,8 @@ keyed_check(const sb_keyed_options *o, sb_error *err)
                         (unsigned)o->key_group_first,
                         (unsigned)o->key_group_last,
                         (unsigned)o->key_group_count, SB_KEY_GROUPS_MAX);
-  if (o->flags & SB_OPEN_HOST_OWNED)
-    return sb_error_set(err, SB_UNSUPPORTED, "cannot open: deletion by the "
-                        "host is not supported by this version");
-  if (o->flags & ~SB_OPEN_READ_ONLY)
+  if (o->flags &
+      ~(SB_OPEN_READ_ONLY | SB_OPEN_HOST_OWNED | SB_OPEN_NO_CLAIM))
     return sb_error_set(err, SB_INVALID, "cannot open with flags %#x",
                         (unsigned)o->flags);
   return SB_OK;
@@ -440,6 +487,8 @@ keyed_open(engine *e, const sb_keyed_options *options, sb_keyed **out,
   status = restore_parts(k, options, err);
   if (status == SB_OK)
     status = keyed_enter_slow(k, err);
+  if (status == SB_OK && (k->flags & SB_OPEN_HOST_OWNED))
+    status = hosted_open(k, options, err);
   if (status != SB_OK) {
     keyed_free(k);
     return status;

@@ -40,8 +40,14 @@ typedef struct state {
   uint64_t ttl_ms;
   sb_migrate_fn *migrate; /* of the registration, or NULL */
   void *migrate_arg;
+  void (*migrate_free)(void *migrate_arg); /* NULL: it is the caller's */
+  uint32_t restored_version; /* of the checkpoint, if `restored` */
+  uint64_t added_epoch;      /* current when it was registered anew, else 0 */
+  _Atomic uint64_t dropped_epoch; /* current when it was dropped, else 0 */
   table *tables;       /* owner; one per key group of the handle */
   table *groups;       /* owner; subkeyed states, else NULL */
+  table spaces;        /* owner; see space.h */
+  uint64_t spaces_lost; /* namespaces that have left memory, to segments */
 } state;
 
 /* A closed epoch on its way into segments. */
@@ -60,6 +66,13 @@ typedef struct waiter {
   sb_event *event;
 } waiter;
 
+/* What a manifest names in place of a segment of its cut. */
+typedef struct substitute {
+  segment *from;  /* the cut keeps it */
+  segment *to;    /* one reference */
+  int is_new;     /* made for this snapshot */
+} substitute;
+
 /* A snapshot or a view: a cut, and what the manifest will name. */
 struct sb_snapshot {
   struct sb_snapshot *next; /* lock: in keyed.snapshots */
@@ -75,8 +88,13 @@ struct sb_snapshot {
   size_t extra_count, extra_cap;
   uint64_t list_sequence;   /* as of begin */
   sb_event *event;
+  char *savepoint;          /* its name, or NULL */
+  substitute *substitutes;  /* lock; by number of `from` */
+  size_t substitute_count;
+  int handed_out;           /* the last run gave a part to the caller */
+  uint64_t handout;         /* number of the last run's in hosted.c */
   buf manifest;             /* result of the last run */
-  char *manifest_name;
+  char *manifest_name;      /* its object, or NULL */
   sb_object_use *objects;
   char **object_names;
   size_t object_count;
@@ -96,6 +114,7 @@ struct keyed {
   engine *engine;
   const sb_host *host;
   char *job, *operator_id;
+  char *segment_operator;  /* in the paths of the segments it writes */
   uint32_t flags, subtask;
   uint32_t key_group_count, key_group_first, key_group_last;
   uint64_t generation;
@@ -105,6 +124,7 @@ struct keyed {
   atomic_uint_fast64_t changes; /* raised by other threads */
   atomic_int interrupted, closing;
   atomic_uint_fast64_t event_time_ms; /* as advance_time was told */
+  atomic_uint_fast32_t migrating; /* states with a migrate callback */
 
   /* owner */
   uint64_t changes_seen;
@@ -123,13 +143,17 @@ struct keyed {
   buf scratch;             /* borrowed slices of the last call */
   buf list;                /* a list that get lent out */
   buf lent;                /* a caller's value kept across making room */
+  buf migrated;            /* the last lookup's value, if it was migrated */
   uint32_t frozen_count;   /* closed epochs not yet seen to be flushed */
   sb_event *event;
   async *async;            /* batches; made at first use */
   struct given *given;     /* values lent by poll, until the next call */
+  const cell *expired;     /* that the last peek met, else NULL */
   struct sb_cursor *cursors;
   uint64_t clean_epoch;    /* all epochs up to it were seen to be flushed */
   uint64_t evicted_epoch;  /* the newest of which a cell was evicted */
+  uint64_t space_serial;   /* the last one given to a space */
+  uint64_t moves;          /* grows when a cell leaves a table */
 
   pthread_mutex_t lock;
   /* lock */
@@ -149,6 +173,7 @@ struct keyed {
   uint32_t tasks;          /* background tasks not yet ended */
   uint64_t newest_completed;
   uint64_t compact_failures;
+  struct hosted *hosted;   /* of a handle whose objects the host deletes */
 
   /* written by the owner with keyed_count, read by stats */
   struct {
@@ -220,6 +245,8 @@ sb_status write_clear(keyed *k, const place *p, sb_error *err);
 /* Keeps a record read from segments; failing to is no error. NULL if not. */
 cell *write_promote(keyed *k, const place *p, sb_slice value,
                     uint64_t expires_ms);
+/* Takes a cell out of memory; older versions of it stay what they are. */
+void write_forget(keyed *k, table *t, cell *c);
 /* 1 if something older than the table may hold records of this key group. */
 int write_may_be_older(keyed *k, uint32_t key_group);
 
@@ -229,6 +256,9 @@ int write_may_be_older(keyed *k, uint32_t key_group);
 sb_status evict_make_room(keyed *k, size_t bytes, sb_error *err);
 /* Room in the clean chunk without waiting; 0 if there is none. */
 int evict_clean_room(keyed *k, size_t bytes);
+/* Gives up to `most` chunks with nothing but clean cells of ordered states to
+   the block cache, which has use for the memory. */
+void evict_ordered(keyed *k, size_t most);
 /* A grouped cell leaves the table: its group may go. */
 void evict_leave_group(keyed *k, cell *c);
 
@@ -251,6 +281,7 @@ typedef struct output_options {
   uint32_t priority;
   int fill_cache;
   atomic_int *cancelled;  /* may be NULL */
+  const struct rules *rules; /* used until it is freed; NULL: as of now */
 } output_options;
 sb_status output_new(keyed *k, const output_options *options, output **out,
                      sb_error *err);
@@ -269,6 +300,16 @@ sb_status version_replace(keyed *k, segment *const *inputs,
                           size_t input_count, uint32_t first, uint32_t last,
                           segment *const *outputs, size_t output_count);
 sb_status version_set(keyed *k, const segment_view *views, size_t count);
+/* Puts copies in place of what they are copies of, unless that has been done
+   with copies of a later cut. `list` is sorted by number. */
+sb_status version_adopt(keyed *k, const substitute *list, size_t count);
+/* NULL if none of a sorted list has the number of `s`. */
+const substitute *substitute_find(const substitute *list, size_t count,
+                                  const segment *s);
+/* `copy` joins the ring of `s`, and shares its directory. */
+void segment_join(segment *s, segment *copy);
+/* A name that no manifest will have any more; takes it over. */
+void version_drop_name(keyed *k, char *name, int published);
 void version_unref(keyed *k, version *v);
 void version_unref_segment(keyed *k, segment *s);
 
@@ -288,19 +329,26 @@ void snapshot_cancel(sb_keyed *base, sb_snapshot *s);
 void snapshot_free(sb_keyed *base, sb_snapshot *s);
 sb_status snapshot_notify(sb_keyed *base, uint32_t what, uint64_t id,
                           sb_error *err);
-/* With the lock held. */
-void snapshot_forget_held(keyed *k);
 /* Waits for a run under way, then takes the cut out of the handle. */
 void snapshot_unpin(keyed *k, sb_snapshot *s);
 /* With the lock held: a segment was flushed for epochs up to epoch_max. */
 sb_status snapshot_take_segments(keyed *k, segment **segments, size_t count,
                                  uint64_t epoch_max);
 
+/* draft.c; with the lock held */
+void draft_forget_held(keyed *k);
+
 /* view.c */
 sb_status view_open(sb_keyed *base, sb_view **out, sb_error *err);
 sb_status view_get(sb_view *view, const sb_key *key, void *buffer,
                    size_t buffer_size, size_t *size, sb_error *err);
 void view_close(sb_view *view);
+
+/* view_scan.c */
+sb_status view_scan_open(sb_view *view, const sb_scan_options *options,
+                         sb_view_cursor **out, sb_error *err);
+sb_status view_scan_next(sb_view_cursor *cursor, sb_row *row, sb_error *err);
+void view_scan_close(sb_view_cursor *cursor);
 
 /* scan.c */
 sb_status scan_open(sb_keyed *base, const sb_scan_options *options,
@@ -330,6 +378,8 @@ void async_free_given(keyed *k);
 /* expiry.c: has what a record says about its time come? `expires_ms` is the
    record's own number, whatever the state takes it for. */
 int expiry_over(keyed *k, const state *s, uint64_t expires_ms);
+/* When a record ends by the clock, 0 never as far as that knows. */
+uint64_t expiry_end(const state *s, uint64_t expires_ms);
 /* The same for a read, which may be told to show what has expired. */
 static inline int
 keyed_expired(keyed *k, const state *s, uint64_t expires_ms)
@@ -370,17 +420,36 @@ sb_status keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
                       cell *found, sb_slice value, uint64_t expires_ms,
                       int exists, sb_error *err);
 
+/* front.c */
+sb_status keyed_remove_through(sb_keyed *base, const sb_key *key,
+                               sb_error *err);
+
 /* restore.c, state.c */
 sb_status restore_parts(keyed *k, const sb_keyed_options *options,
                         sb_error *err);
+/* The one that was not dropped. */
 state *keyed_state_find(keyed *k, sb_slice name);
-sb_status keyed_state_add(keyed *k, sb_slice name, sb_slice blob,
-                          uint32_t kind, uint32_t flags,
-                          uint32_t schema_version, state **out, sb_error *err);
+/* Takes in a state of a part's manifest, or finds that it is there. */
+struct manifest_state;
+sb_status keyed_state_restore(keyed *k, const struct manifest_state *ms,
+                              sb_error *err);
+/* With the lock held: what a manifest of the cut that ends `epoch` says of a
+   state; 0 if the cut does not know it. */
+int keyed_state_in_cut(const state *s, uint64_t epoch,
+                       struct manifest_state *out);
 state *keyed_state_by_id(keyed *k, uint32_t id);
 void keyed_state_free(keyed *k, state *s);
 sb_status keyed_register_state(sb_keyed *base, const sb_state_options *options,
                                sb_state_info *info, sb_error *err);
+sb_status keyed_find_state(sb_keyed *base, sb_slice name, sb_state_info *info,
+                           sb_error *err);
+sb_status keyed_state_at(sb_keyed *base, uint32_t index, sb_state_info *info,
+                         sb_error *err);
+sb_status keyed_drop_state(sb_keyed *base, uint32_t index, sb_error *err);
+sb_status keyed_advance_time(sb_keyed *base, uint64_t time_ms, sb_error *err);
+/* SB_INVALID for a state that was only restored: its records may be of an older
+   schema, and cells are always of the current one. */
+sb_status keyed_check_writable(const keyed *k, const state *s, sb_error *err);
 sb_status keyed_open(engine *e, const sb_keyed_options *options,
                      sb_keyed **out, sb_error *err);
 

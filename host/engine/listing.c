@@ -5,7 +5,9 @@
  */
 #include "config.h"
 
+#include "host/engine/claim.h"
 #include "host/engine/job_state.h"
+#include "host/engine/opened.h"
 #include "host/engine/pin.h"
 
 #define LISTING_TRIES 8 /* while the committer goes on */
@@ -79,20 +81,6 @@ listing_find(const job_view *view, uint64_t id)
 
 /* ---- list --------------------------------------------------------------- */
 
-static void
-listing_info(const metadata_ref *ref, const char *name,
-             sb_checkpoint_info *info)
-{
-  memset(info, 0, sizeof *info);
-  info->struct_size = sizeof *info;
-  info->part_count = ref->part_count;
-  info->id = ref->id;
-  info->generation = ref->generation;
-  info->created_ms = ref->created_ms;
-  info->size = ref->size;
-  info->name = name;
-}
-
 sb_status
 job_list(const job_env *env, const char *job, sb_checkpoint_info **out,
          size_t *count, sb_error *err)
@@ -117,7 +105,7 @@ job_list(const job_env *env, const char *job, sb_checkpoint_info **out,
       job_list_free(env, list, i);
       list = NULL;
     } else {
-      listing_info(ref, name, &list[i]);
+      opened_info(ref, name, &list[i]);
     }
   }
   if (st == SB_OK && list == NULL)
@@ -143,38 +131,6 @@ job_list_free(const job_env *env, sb_checkpoint_info *list, size_t count)
 
 /* ---- opening ------------------------------------------------------------ */
 
-typedef struct opened {
-  sb_checkpoint checkpoint; /* first: callers get a pointer to it */
-  metadata *metadata;
-  char name[PATH_SIZE];
-  char pin[PATH_SIZE];      /* "" without one */
-} opened;
-
-/* Takes `m`, on failure too. `pin` may be NULL. */
-static sb_status
-opened_new(const job_env *env, metadata *m, const metadata_ref *ref,
-           const char *pin_name, sb_checkpoint **out, sb_error *err)
-{
-  opened *o = mem_zalloc(env->host, sizeof *o);
-
-  if (o == NULL) {
-    metadata_free(env->host, m);
-    return sb_error_set(err, SB_NO_MEMORY, "no memory for checkpoint %llu",
-                        (unsigned long long)ref->id);
-  }
-  o->metadata = m;
-  memcpy(o->name, ref->name, strlen(ref->name) + 1);
-  if (pin_name != NULL)
-    memcpy(o->pin, pin_name, strlen(pin_name) + 1);
-  o->checkpoint.struct_size = sizeof o->checkpoint;
-  listing_info(ref, o->name, &o->checkpoint.info);
-  o->checkpoint.parts = m->parts;
-  o->checkpoint.blob = m->blob;
-  o->checkpoint.internal = o;
-  *out = &o->checkpoint;
-  return SB_OK;
-}
-
 static sb_status
 opened_read(const job_env *env, const metadata_ref *ref, const char *pin_name,
             sb_checkpoint **out, sb_error *err)
@@ -187,8 +143,11 @@ opened_read(const job_env *env, const metadata_ref *ref, const char *pin_name,
 }
 
 static sb_status
-listing_absent(const char *job, uint64_t id, sb_error *err)
+listing_absent(const char *job, const head *h, uint64_t id, sb_error *err)
 {
+  if (claim_claimer(h->job_id) != NULL)
+    return sb_error_set(err, SB_NOT_FOUND, "job \"%s\" has no such "
+                        "checkpoint: all were %s", job, h->job_id);
   if (id == 0)
     return sb_error_set(err, SB_NOT_FOUND, "job \"%s\" has no checkpoint",
                         job);
@@ -233,7 +192,7 @@ listing_open_once(const job_env *env, const char *job, uint64_t id,
     return st;
   ref = listing_find(&l.view, id);
   if (ref == NULL) {
-    st = listing_absent(job, id, err);
+    st = listing_absent(job, &l.head.head, id, err);
   } else {
     if (flags & SB_CHECKPOINT_PIN)
       st = pin_put(env, job, ref, pin_name, err);
@@ -276,7 +235,7 @@ listing_open_own(sb_job *job, uint64_t id, sb_checkpoint **out, sb_error *err)
   sb_status st;
 
   if (ref == NULL)
-    return listing_absent(job->path, id, err);
+    return listing_absent(job->path, &job->head.head, id, err);
   if (m != NULL && ref->id == m->id) {
     job->newest = NULL;
     st = opened_new(&job->env, m, ref, NULL, out, err);
@@ -302,17 +261,4 @@ job_checkpoint_open_own(sb_job *job, uint64_t id, sb_checkpoint **out,
                    : listing_open_own(job, id, out, err);
   job_leave(job);
   return st;
-}
-
-void
-job_checkpoint_close(const job_env *env, sb_checkpoint *checkpoint)
-{
-  opened *o;
-
-  if (checkpoint == NULL)
-    return;
-  o = checkpoint->internal;
-  pin_remove(env, o->pin);
-  metadata_free(env->host, o->metadata);
-  mem_free(env->host, o);
 }

@@ -6,36 +6,111 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+
 #include "host/engine/keyed.h"
 
-static void
-live_drop_name(keyed *k, segment *s)
+void
+version_drop_name(keyed *k, char *name, int published)
 {
   dropped_name *d = mem_zalloc(k->host, sizeof *d);
 
-  if (d == NULL)
-    return; /* the next generation finds it as an orphan */
-  d->name = s->name;
-  d->published = s->published;
-  s->name = NULL;
+  if (d == NULL) {
+    mem_free(k->host, name); /* the next generation finds it as an orphan */
+    return;
+  }
+  d->name = name;
+  d->published = published;
   d->next = k->dropped;
   k->dropped = d;
+}
+
+/* ---- copies -------------------------------------------------------------- */
+
+/* An unlinked segment is a ring of its own, with NULL. */
+static segment *
+segment_next(segment *s)
+{
+  return s->twin == NULL ? s : s->twin;
+}
+
+void
+segment_join(segment *s, segment *copy)
+{
+  copy->twin = segment_next(s);
+  s->twin = copy;
+  atomic_store(&copy->directory, atomic_load(&s->directory));
+  atomic_store(&copy->left_alone, atomic_load(&s->left_alone));
+}
+
+/* Leaves the ring. *shared: another one uses the same directory. Returns 1 if
+   another one uses the same blocks. */
+static int
+segment_leave(segment *s, int *shared)
+{
+  const segment_directory *d = atomic_load(&s->directory);
+  segment *last = s, *t;
+
+  *shared = 0;
+  for (t = segment_next(s); t != s; t = segment_next(t)) {
+    *shared |= d != NULL && atomic_load(&t->directory) == d;
+    last = t;
+  }
+  if (last == s)
+    return 0;
+  last->twin = s->twin == last ? NULL : s->twin;
+  s->twin = NULL;
+  return 1;
+}
+
+static int
+substitute_compare(const void *a, const void *b)
+{
+  const substitute *s = a, *t = b;
+
+  return s->from->number < t->from->number ? -1
+                                           : s->from->number > t->from->number;
+}
+
+const substitute *
+substitute_find(const substitute *list, size_t count, const segment *s)
+{
+  substitute key = { (segment *)(uintptr_t)s, NULL, 0 };
+
+  return count == 0 ? NULL
+                    : bsearch(&key, list, count, sizeof *list,
+                              substitute_compare);
+}
+
+/* ---- references ---------------------------------------------------------- */
+
+/* Objects that the host knows of are the host's to delete. */
+static int
+live_is_ours(const segment *s)
+{
+  return s->own && !(s->owner == SEGMENT_HOST && s->published);
 }
 
 void
 version_unref_segment(keyed *k, segment *s)
 {
+  int shared;
+
   if (--s->refs != 0)
     return;
-  cache_drop(k->engine->cache, s->number);
-  if (s->own)
-    live_drop_name(k, s);
-  if (s->directory != NULL) {
+  if (!segment_leave(s, &shared))
+    cache_drop(k->engine->cache, s->number);
+  if (live_is_ours(s)) {
+    version_drop_name(k, s->name, s->published);
+    s->name = NULL;
+  }
+  if (s->directory != NULL && !shared) {
     engine_release(k->engine, segment_directory_memory(s->directory));
     segment_directory_free(k->host, s->directory);
   }
   mem_free(k->host, s->name);
   mem_free(k->host, s->root);
+  mem_free(k->host, (void *)(uintptr_t)s->times.data);
   mem_free(k->host, s);
 }
 
@@ -113,7 +188,7 @@ live_is_input(segment *const *inputs, size_t count, const segment *s)
   size_t i;
 
   for (i = 0; i < count; i++)
-    if (inputs[i] == s)
+    if (segment_same(inputs[i], s))
       return 1;
   return 0;
 }
@@ -164,4 +239,31 @@ version_replace(keyed *k, segment *const *inputs, size_t input_count,
   status = version_set(k, views, n);
   mem_free(k->host, views);
   return status;
+}
+
+sb_status
+version_adopt(keyed *k, const substitute *list, size_t count)
+{
+  size_t n = k->live->count, i;
+  segment_view *views = mem_dup(k->host, k->live->views, n * sizeof *views);
+  const substitute *found;
+  sb_status status;
+  int changed = 0;
+
+  if (views == NULL)
+    return SB_NO_MEMORY;
+  for (i = 0; i < n; i++) {
+    found = substitute_find(list, count, views[i].segment);
+    if (found == NULL || found->to->copied_for <= views[i].segment->copied_for)
+      continue;
+    views[i].segment = found->to;
+    changed = 1;
+  }
+  status = changed ? version_set(k, views, n) : SB_OK;
+  mem_free(k->host, views);
+  if (status != SB_OK)
+    return status;
+  for (i = 0; i < count; i++)
+    list[i].to->adopted = 1;
+  return SB_OK;
 }

@@ -6,12 +6,14 @@
 #include "host/base/crc.h"
 #include "host/engine/envelope.h"
 #include "host/engine/manifest.h"
+#include "host/engine/times.h"
 #include "host/store/store.h"
 
 #define MANIFEST_MAGIC "SBmf"
-#define MANIFEST_VERSION 1u
+#define MANIFEST_VERSION 2u
+#define MANIFEST_VERSION_OLD 1u /* is still read */
 
-/* Fewest bytes of an entry, which bound the counts. */
+/* Fewest bytes of an entry of any version, which bound the counts. */
 #define MANIFEST_STATE_LEAST 6u
 #define MANIFEST_SEGMENT_LEAST 44u
 #define MANIFEST_NAME_LEAST 3u
@@ -22,6 +24,7 @@
 /* What manifest_decode makes: strings and slices point into `data`. */
 typedef struct manifest_decoded {
   manifest m; /* first: manifest_free gets a pointer to it */
+  uint16_t version;
   const char **roots;
   size_t root_count;
   uint8_t *data;
@@ -45,7 +48,8 @@ manifest_segment_valid(const manifest *m, const manifest_segment *s)
          info->tail_offset == info->size - info->tail_len &&
          info->directory_offset >= info->tail_offset &&
          info->directory_offset <= info->size &&
-         info->directory_len <= info->size - info->directory_offset;
+         info->directory_len <= info->size - info->directory_offset &&
+         times_valid(s->times);
 }
 
 static int
@@ -85,6 +89,9 @@ manifest_add_states(const manifest *m, buf *out)
     buf_varint(out, s->flags);
     buf_varint(out, s->schema_version);
     buf_slice(out, s->blob);
+    buf_varint(out, s->time_kind);
+    buf_varint(out, s->time_offset);
+    buf_varint(out, s->ttl_ms);
   }
 }
 
@@ -164,6 +171,7 @@ manifest_add_segments(const manifest *m, const manifest_roots *roots, buf *out)
     buf_varint(out, s->key_group_last);
     buf_varint(out, s->sequence);
     manifest_add_info(&s->info, out);
+    buf_slice(out, s->times);
   }
 }
 
@@ -221,10 +229,11 @@ manifest_array(const sb_host *host, size_t count, size_t size, sb_status *st)
 }
 
 static void
-manifest_take_states(const sb_host *host, reader *r, manifest *m,
+manifest_take_states(const sb_host *host, reader *r, manifest_decoded *d,
                      sb_status *st)
 {
   size_t i, count = envelope_count(r, MANIFEST_STATE_LEAST);
+  manifest *m = &d->m;
 
   m->states = manifest_array(host, count, sizeof *m->states, st);
   if (*st != SB_OK)
@@ -239,6 +248,11 @@ manifest_take_states(const sb_host *host, reader *r, manifest *m,
     s->flags = envelope_u32(r);
     s->schema_version = envelope_u32(r);
     s->blob = reader_slice(r);
+    if (d->version == MANIFEST_VERSION_OLD)
+      continue;
+    s->time_kind = envelope_u32(r);
+    s->time_offset = envelope_u32(r);
+    s->ttl_ms = reader_varint(r);
   }
 }
 
@@ -335,6 +349,8 @@ manifest_take_segments(const sb_host *host, reader *r, manifest_decoded *d,
     s->sequence = reader_varint(r);
     manifest_take_info(r, &s->info);
     s->info.key_group_count = d->m.key_group_count;
+    if (d->version != MANIFEST_VERSION_OLD)
+      s->times = reader_slice(r);
   }
 }
 
@@ -354,7 +370,7 @@ manifest_take(const sb_host *host, reader *r, manifest_decoded *d)
   m->key_group_last = reader_u32(r);
   m->subtask = reader_u32(r);
   m->operator_id = envelope_str(r, SB_OBJECT_NAME_MAX);
-  manifest_take_states(host, r, m, &st);
+  manifest_take_states(host, r, d, &st);
   d->roots = manifest_take_names(host, r, &d->root_count, &st);
   manifest_take_segments(host, r, d, &st);
   m->held = manifest_take_names(host, r, &m->held_count, &st);
@@ -369,6 +385,7 @@ sb_status
 manifest_decode(const sb_host *host, const void *data, size_t len,
                 manifest **out, sb_error *err)
 {
+  uint16_t version = MANIFEST_VERSION;
   manifest_decoded *d;
   reader body;
   sb_status st;
@@ -377,13 +394,18 @@ manifest_decode(const sb_host *host, const void *data, size_t len,
   if (len > MANIFEST_SIZE_MAX)
     return sb_error_set(err, SB_TOO_LARGE, "manifest has %zu bytes, over %u",
                         len, MANIFEST_SIZE_MAX);
-  st = envelope_open(data, len, MANIFEST_MAGIC, MANIFEST_VERSION, "manifest",
-                     &body, err);
+  if (len >= ENVELOPE_LEN &&
+      load_u16((const uint8_t *)data + 4) == MANIFEST_VERSION_OLD)
+    version = MANIFEST_VERSION_OLD;
+  st = envelope_open(data, len, MANIFEST_MAGIC, version, "manifest", &body,
+                     err);
   if (st != SB_OK)
     return st;
   d = mem_zalloc(host, sizeof *d);
-  if (d != NULL)
+  if (d != NULL) {
+    d->version = version;
     d->data = mem_dup(host, body.p, reader_left(&body));
+  }
   if (d == NULL || d->data == NULL) {
     st = SB_NO_MEMORY;
   } else {

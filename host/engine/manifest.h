@@ -16,10 +16,16 @@
 #define MANIFEST_OWNER_FOREIGN 1u /* another store's or job's: never touched */
 #define MANIFEST_OWNER_HOST 2u /* the host deletes it */
 
+/* In a state's flags: it was dropped, and is listed so that its id is not given
+   to another. */
+#define MANIFEST_STATE_DROPPED 0x80000000u
+
 typedef struct manifest_state {
   sb_slice name;
   uint32_t id, kind, flags, schema_version;
   sb_slice blob;
+  uint32_t time_kind, time_offset;
+  uint64_t ttl_ms;
 } manifest_state;
 
 typedef struct manifest_segment {
@@ -29,6 +35,7 @@ typedef struct manifest_segment {
   segment_info info;
   uint16_t key_group_first, key_group_last; /* the view, inclusive */
   uint64_t sequence; /* recency within an epoch */
+  sb_slice times;    /* see times.h; empty: not known */
 } manifest_segment;
 
 typedef struct manifest {

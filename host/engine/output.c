@@ -6,9 +6,8 @@
  */
 #include "config.h"
 
-#include <stdlib.h>
-
 #include "host/engine/keyed.h"
+#include "host/engine/times.h"
 #include "host/store/store.h"
 
 #define OUTPUT_CANCEL_EVERY 256u /* records between looks at `cancelled` */
@@ -19,6 +18,8 @@
 struct output {
   keyed *keyed;
   output_options options;
+  rules own_rules;  /* if the caller gave none */
+  times_counter *times;
   segment_schema *schemas;
   uint32_t schema_count;
   segment_writer *writer;
@@ -41,39 +42,48 @@ output_segment_free(keyed *k, segment *s)
   if (s == NULL)
     return;
   mem_free(k->host, s->name);
+  mem_free(k->host, (void *)(uintptr_t)s->times.data);
   mem_free(k->host, s);
 }
 
-static int
-output_schema_compare(const void *a, const void *b)
-{
-  const segment_schema *s = a, *t = b;
-
-  return s->state < t->state ? -1 : s->state > t->state;
-}
-
+/* What the records are judged and labelled by. */
 static sb_status
-output_schemas(output *o)
+output_rules(output *o)
 {
+  const rules *all = o->options.rules;
   keyed *k = o->keyed;
-  size_t i, count;
+  size_t i;
 
-  keyed_lock(k);
-  count = k->state_count;
-  keyed_unlock(k);
-  o->schemas = mem_alloc(k->host, (count + 1) * sizeof *o->schemas);
+  if (all == NULL) {
+    if (rules_take(k, &o->own_rules) != SB_OK)
+      return SB_NO_MEMORY;
+    all = &o->own_rules;
+  }
+  o->schemas = mem_alloc(k->host, (all->count + 1) * sizeof *o->schemas);
   if (o->schemas == NULL)
     return SB_NO_MEMORY;
-  keyed_lock(k);
-  for (i = 0; i < count; i++) {
-    o->schemas[i].state = k->states[i]->id;
-    o->schemas[i].version = k->states[i]->schema_version;
+  for (i = 0; i < all->count; i++) {
+    o->schemas[i].state = all->list[i].state;
+    o->schemas[i].version = all->list[i].schema_version;
   }
-  keyed_unlock(k);
-  o->schema_count = (uint32_t)count;
-  if (count > 1)
-    qsort(o->schemas, count, sizeof *o->schemas, output_schema_compare);
-  return SB_OK;
+  o->schema_count = (uint32_t)all->count;
+  return times_counter_new(k->host, all, &o->times);
+}
+
+/* Not having them only makes compaction know less. */
+static void
+output_take_times(output *o)
+{
+  const sb_host *host = o->keyed->host;
+  buf bytes;
+
+  buf_init(&bytes, host, 65536);
+  times_finish(o->times, &bytes);
+  if (bytes.status == SB_OK && bytes.len != 0)
+    o->current->times.data = mem_dup(host, bytes.data, bytes.len);
+  if (o->current->times.data != NULL)
+    o->current->times.len = bytes.len;
+  buf_dispose(&bytes);
 }
 
 sb_status
@@ -93,7 +103,7 @@ output_new(keyed *k, const output_options *options, output **out,
   if (o->write_size > OUTPUT_WRITE_MAX)
     o->write_size = OUTPUT_WRITE_MAX;
   engine_charge(k->engine, OUTPUT_RESERVE + o->write_size);
-  if (output_schemas(o) != SB_OK) {
+  if (output_rules(o) != SB_OK) {
     output_free(o);
     goto no_memory;
   }
@@ -168,9 +178,9 @@ output_segment_new(output *o, sb_error *err)
   s->own = 1;
   s->refs = 1; /* the maker's */
   s->owner = SEGMENT_ENGINE;
-  if (paths_segment(&k->engine->paths, k->job, k->operator_id, k->generation,
-                    s->sequence, k->host->random(k->host), name,
-                    err) != SB_OK) {
+  if (paths_segment(&k->engine->paths, k->job, k->segment_operator,
+                    k->generation, s->sequence, k->host->random(k->host),
+                    name, err) != SB_OK) {
     mem_free(k->host, s);
     return NULL;
   }
@@ -251,6 +261,7 @@ output_end(output *o, sb_error *err)
     return status;
   segment_writer_free(o->writer);
   o->writer = NULL;
+  output_take_times(o);
   stream = o->stream;
   o->stream = NULL;
   status = store_writer_commit(stream, NULL, err);
@@ -311,6 +322,7 @@ output_add(output *o, const record *r, int no_filter, sb_error *err)
     if (status != SB_OK)
       return status;
   }
+  times_count(o->times, r);
   status = segment_writer_add(o->writer, r, no_filter, err);
   if (status == SB_OK && !o->full &&
       segment_writer_size(o->writer) >= o->options.size_max)
@@ -380,6 +392,8 @@ output_free(output *o)
     output_discard(o, o->done[i]);
   mem_free(k->host, o->done);
   mem_free(k->host, o->schemas);
+  times_counter_free(o->times);
+  rules_dispose(k->host, &o->own_rules);
   buf_dispose(&o->full_key);
   buf_dispose(&o->out);
   engine_release(k->engine, OUTPUT_RESERVE + o->write_size);

@@ -217,6 +217,24 @@ paths_segment(const paths *p, const char *job, const char *operator_id,
 }
 
 sb_status
+paths_shared(const paths *p, const char *job, const char *operator_id,
+             uint64_t generation, uint64_t sequence, uint64_t random,
+             char *out, sb_error *err)
+{
+  paths_name n = paths_begin(p, job, p->checkpoint_prefix, out);
+  char file[80];
+
+  (void)snprintf(file, sizeof file, "%llu-%llu-%016llx",
+                 (unsigned long long)generation, (unsigned long long)sequence,
+                 (unsigned long long)random);
+  paths_add(&n, "shared/");
+  paths_add_part(&n, operator_id);
+  paths_add(&n, file);
+  paths_add(&n, p->extension);
+  return paths_end(&n, err);
+}
+
+sb_status
 paths_segments_prefix(const paths *p, const char *job, char *out,
                       sb_error *err)
 {
@@ -317,6 +335,44 @@ paths_savepoint_prefix(const paths *p, const char *job, const char *name,
   if (name[0] == '\0')
     return sb_error_set(err, SB_INVALID, "a savepoint needs a name");
   paths_add_part(&n, name);
+  return paths_end(&n, err);
+}
+
+sb_status
+paths_savepoints_prefix(const paths *p, const char *job, char *out,
+                        sb_error *err)
+{
+  paths_name n = paths_begin(p, job, p->savepoint_prefix, out);
+
+  return paths_end(&n, err);
+}
+
+sb_status
+paths_savepoint_file(const paths *p, const char *job, const char *name,
+                     const char *file, char *out, sb_error *err)
+{
+  paths_name n = paths_begin(p, job, p->savepoint_prefix, out);
+
+  if (name[0] == '\0')
+    return sb_error_set(err, SB_INVALID, "a savepoint needs a name");
+  paths_add_part(&n, name);
+  paths_add(&n, file);
+  return paths_end(&n, err);
+}
+
+sb_status
+paths_segment_file(const paths *p, uint64_t generation, uint64_t sequence,
+                   uint64_t random, char *out, sb_error *err)
+{
+  paths_name n = { out, 0, 0 };
+  char file[80];
+
+  (void)snprintf(file, sizeof file, "%llu-%llu-%016llx",
+                 (unsigned long long)generation, (unsigned long long)sequence,
+                 (unsigned long long)random);
+  out[0] = '\0';
+  paths_add(&n, file);
+  paths_add(&n, p->extension);
   return paths_end(&n, err);
 }
 

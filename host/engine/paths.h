@@ -8,6 +8,7 @@
  *   <base>/[<job>/]<checkpoints>/chk-<id>-<gen>-<nonce>/_metadata
  *   <base>/[<job>/]<checkpoints>/chk-<id>-<gen>-<nonce>/<subtask>.manifest
  *   <base>/[<job>/]<checkpoints>/pins/<random>
+ *   <base>/[<job>/]<checkpoints>/shared/[<operator>/]<gen>-<seq>-<random><ext>
  *   <base>/[<job>/]<savepoints>/<name>/...
  *
  * Jobs, operators, states and savepoints are one percent-encoded part each: a
@@ -41,6 +42,11 @@ sb_status paths_segment(const paths *p, const char *job,
                         const char *operator_id, uint64_t generation,
                         uint64_t sequence, uint64_t random, char *out,
                         sb_error *err);
+/* A copy of a segment, handed to a host that deletes it. */
+sb_status paths_shared(const paths *p, const char *job,
+                       const char *operator_id, uint64_t generation,
+                       uint64_t sequence, uint64_t random, char *out,
+                       sb_error *err);
 sb_status paths_head(const paths *p, const char *job, char *out,
                      sb_error *err);
 sb_status paths_head_numbered(const paths *p, const char *job,
@@ -67,6 +73,17 @@ sb_status paths_pins_prefix(const paths *p, const char *job, char *out,
                             sb_error *err);
 sb_status paths_savepoint_prefix(const paths *p, const char *job,
                                  const char *name, char *out, sb_error *err);
+sb_status paths_savepoints_prefix(const paths *p, const char *job, char *out,
+                                  sb_error *err);
+
+/* An object in a savepoint's directory. */
+sb_status paths_savepoint_file(const paths *p, const char *job,
+                               const char *name, const char *file, char *out,
+                               sb_error *err);
+/* The last part of a segment's name, for a copy of it. */
+sb_status paths_segment_file(const paths *p, uint64_t generation,
+                             uint64_t sequence, uint64_t random, char *out,
+                             sb_error *err);
 
 #define PATH_OTHER 0u /* not one of ours: never touched */
 #define PATH_SEGMENT 10u
@@ -88,6 +105,22 @@ typedef struct path_info {
 /* What `name` is, among the objects of `job`. Only exactly what the functions
    above write is recognised, save a segment's extension, which may be any. */
 path_info paths_parse(const paths *p, const char *job, const char *name);
+
+/* For a name in a savepoint's directory: the savepoint's own name (room for
+   PATH_PART_MAX + 1 bytes) and what follows the directory. Else NULL. */
+const char *paths_parse_savepoint(const paths *p, const char *job,
+                                  const char *name, char *savepoint);
+
+/* Where an object of ours belongs: the path part of a job, and its savepoint
+   unless that is empty. */
+typedef struct path_place {
+  char job[PATH_PART_MAX + 1];
+  char savepoint[PATH_PART_MAX + 1];
+} path_place;
+
+/* 1 if `name` is a segment, manifest, _metadata or object of a savepoint under
+   the base path, of whatever job. */
+int paths_locate(const paths *p, const char *name, path_place *place);
 
 /* The generation in a segment's file name (the part after the last slash), for
    names under any root. 0 and SB_INVALID if it is not a segment's. */

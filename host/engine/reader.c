@@ -2,7 +2,8 @@
 /* Directories, partitions, blocks and lookups; see reader.h. */
 #include "config.h"
 
-#include "host/engine/reader.h"
+#include "host/engine/migrate.h"
+#include "host/engine/front.h"
 #include "host/store/store.h"
 
 #define TAIL_MAX (4u << 20) /* longer tails are read by parts */
@@ -389,8 +390,8 @@ lookup_block(reader_ctx *r, segment *s, const record *key,
 }
 
 /* One record of one run. */
-static sb_status
-lookup_record(reader_ctx *r, segment *s, const record *key, uint64_t id,
+sb_status
+reader_record(reader_ctx *r, segment *s, const record *key, uint64_t id,
               record *out, cache_entry **pin, sb_error *err)
 {
   struct block b;
@@ -413,7 +414,7 @@ static sb_status
 lookup_run(reader_ctx *r, segment *s, const place *p, record *out,
            cache_entry **pin, sb_error *err)
 {
-  sb_status status = lookup_record(r, s, &p->key, p->id, out, pin, err);
+  sb_status status = reader_record(r, s, &p->key, p->id, out, pin, err);
   record marker;
 
   if (status != SB_NOT_FOUND || !p->state->subkeyed)
@@ -421,27 +422,58 @@ lookup_run(reader_ctx *r, segment *s, const place *p, record *out,
   marker = p->key;
   marker.subkey = sb_slice_of(NULL, 0);
   marker.flags |= RECORD_CLEAR;
-  return lookup_record(r, s, &marker, record_clear_id(p->group_id), out, pin,
+  return reader_record(r, s, &marker, record_clear_id(p->group_id), out, pin,
                        err);
+}
+
+/* After segment `i` had nothing: may older ones be asked? SB_NOT_FOUND if they
+   may, SB_END if a front hides what they have. */
+static sb_status
+lookup_behind(reader_ctx *r, segment *const *runs, size_t count, size_t i,
+              const place *p, int *hidden, sb_error *err)
+{
+  sb_status status;
+
+  if (!p->state->ordered)
+    return SB_NOT_FOUND;
+  if (!*hidden) {
+    status = front_in_run(r, runs[i], p, err);
+    if (status != SB_OK)
+      return status;
+    *hidden = 1;
+  }
+  return i + 1 < count && segment_same_run(runs[i], runs[i + 1])
+           ? SB_NOT_FOUND : SB_END;
 }
 
 sb_status
 reader_lookup(reader_ctx *r, segment *const *runs, size_t count,
               const place *p, record *out, cache_entry **pin, sb_error *err)
 {
+  keyed *k = r->keyed;
   sb_status status = SB_NOT_FOUND;
+  int hidden = 0;
   size_t i;
 
   *pin = NULL;
-  for (i = 0; i < count && status == SB_NOT_FOUND; i++)
+  for (i = 0; i < count && status == SB_NOT_FOUND; i++) {
     status = lookup_run(r, runs[i], p, out, pin, err);
+    if (status == SB_NOT_FOUND)
+      status = lookup_behind(r, runs, count, i, p, &hidden, err);
+  }
   if (status != SB_OK)
-    return status;
-  if ((out->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0)
+    return status == SB_END ? SB_NOT_FOUND : status;
+  if (out->flags & (RECORD_TOMBSTONE | RECORD_CLEAR))
+    status = SB_NOT_FOUND;
+  else if (atomic_load_explicit(&k->migrating, memory_order_relaxed) != 0)
+    status = migrate_lookup(k, runs[i - 1], p->state, &out->value,
+                            r->migrated != NULL ? r->migrated : &k->migrated,
+                            err);
+  if (status == SB_OK)
     return SB_OK;
-  cache_unpin(r->keyed->engine->cache, *pin);
+  cache_unpin(k->engine->cache, *pin);
   *pin = NULL;
-  return SB_NOT_FOUND;
+  return status;
 }
 
 /* Does the filter of one partition rule the key out? A partition that is not in
@@ -471,7 +503,7 @@ reader_may_have_key(keyed *k, segment *const *runs, size_t count,
                     const place *p)
 {
   need n;
-  reader_ctx r = { k, NULL, SB_PRIORITY_READ, &n };
+  reader_ctx r = { k, NULL, SB_PRIORITY_READ, &n, NULL };
   record key = p->key;
   segment_directory *d;
   uint32_t index;

@@ -10,6 +10,7 @@
 #define SB_ENGINE_READER_H
 
 #include "host/engine/keyed.h"
+#include "host/engine/rules.h"
 
 #define NEED_TAIL 1u      /* partitions, directory, footer */
 #define NEED_DIRECTORY 2u /* directory and footer of a large tail */
@@ -31,6 +32,8 @@ typedef struct reader_ctx {
   sb_event *event;         /* for waiting; NULL with `need` */
   uint32_t priority;
   need *need;              /* not NULL: do not wait */
+  buf *migrated;           /* receives migrated values of lookups; NULL: the
+                              handle's, for its owner */
 } reader_ctx;
 
 /* Takes in the bytes read for a need: checks them and makes them available.
@@ -51,10 +54,17 @@ sb_status reader_block(reader_ctx *r, segment *s,
                        const segment_block_ref *ref, cache_entry **out,
                        sb_error *err);
 
-/* The newest record for a place in `runs` (newest first). SB_NOT_FOUND if
-   there is none or it is gone. `out` points into the block that *pin holds. */
+/* The newest record for a place in `runs` (newest first), its value of the
+   current schema. SB_NOT_FOUND if there is none or it is gone. `out` points
+   into the block that *pin holds, or the value into the reader's buffer. */
 sb_status reader_lookup(reader_ctx *r, segment *const *runs, size_t count,
                         const place *p, record *out, cache_entry **pin,
+                        sb_error *err);
+
+/* The record of a place in one segment alone, tombstones and clear markers
+   included. */
+sb_status reader_record(reader_ctx *r, segment *s, const record *key,
+                        uint64_t id, record *out, cache_entry **pin,
                         sb_error *err);
 
 /* 0 only if no run has any record of the key (all subkeys). Never waits. */
@@ -75,10 +85,45 @@ typedef struct run {
   buf ahead;             /* stored bytes read ahead */
   uint64_t ahead_offset;
   uint32_t sequential;   /* blocks read in a row */
+  uint32_t kept;         /* after the first, so many of them go through the
+                            cache, for who comes back soon */
   size_t ahead_max;
   record record;
   int valid;             /* `record` is set */
+  uint64_t place, prefix; /* of it: what mostly decides its order */
 } run;
+
+/* Of a key group's run that is read a little at a time, over and over, as many
+   blocks are read at once and kept in the cache as there is memory for. */
+static inline uint32_t
+run_kept_blocks(const keyed *k)
+{
+  size_t groups = (size_t)k->key_group_last - k->key_group_first + 1;
+  size_t blocks = k->engine->memory_limit / groups / ((size_t)32 << 10);
+
+  return blocks == 0 ? 1 : blocks > 16 ? 16 : (uint32_t)blocks;
+}
+
+/* The last of the blocks to read with block `first`. */
+static inline uint32_t
+run_last_kept(const keyed *k, const segment_partition *view, uint32_t first)
+{
+  uint32_t last = first + run_kept_blocks(k) - 1;
+  uint32_t count = segment_partition_count(view);
+
+  return last < count ? last : count - 1;
+}
+
+/* run.place of records of a state in a key group. */
+static inline uint64_t
+run_place(uint32_t key_group, uint32_t state_id, int with_ns)
+{
+  return (uint64_t)key_group << 33 | (uint64_t)state_id << 1 |
+         (uint64_t)(with_ns != 0);
+}
+
+/* The order of the records that two runs are at. */
+int run_compare(const run *a, const run *b);
 
 /* `ahead_max`: most bytes to read ahead, 0 none. */
 void run_init(run *c, reader_ctx *r, segment *s, uint32_t key_group_last,
@@ -99,6 +144,12 @@ typedef struct merge {
   buf cleared_bytes;
   size_t current;        /* run of `record`, or SIZE_MAX before the first */
   record record;
+  buf front;             /* the value of a front, see front.h, that the record */
+  int passed;            /* is; all runs are behind it */
+  const rules *rules;    /* to migrate by; NULL: as the states are now */
+  rule rule;             /* of the last record migrated, */
+  int has_rule;
+  buf migrated;          /* and its value */
 } merge;
 
 sb_status merge_init(merge *m, const sb_host *host, size_t count);
@@ -106,5 +157,8 @@ void merge_dispose(merge *m, const sb_host *host);
 /* The runs have been seeked: finds the first record. SB_END at the end. */
 sb_status merge_first(merge *m, sb_error *err);
 sb_status merge_next(merge *m, sb_error *err);
+/* Makes the record's value, which may be of an older schema, a current one;
+   good until the merge moves on. */
+sb_status merge_migrate(merge *m, sb_error *err);
 
 #endif

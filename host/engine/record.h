@@ -16,6 +16,11 @@
                                subkey and value empty; sorts first */
 #define RECORD_ORDERED 4u   /* hash is 0: key bytes order (timers) */
 
+/* A front, the clear marker of an ordered state, has no key, so it is the first
+   record of its state in the key group. Its value says what is gone: everything
+   older with a key below it. */
+#define RECORD_FRONT (RECORD_CLEAR | RECORD_ORDERED)
+
 typedef struct record {
   uint32_t state;       /* id in the manifest's state table */
   uint16_t key_group;
@@ -24,6 +29,34 @@ typedef struct record {
   sb_slice ns, key, subkey, value;
   uint64_t expires_ms;  /* 0 never */
 } record;
+
+/* Keeps the compiler from moving two fields at once. */
+#define RECORD_COPY(type, field)                                              \
+  do {                                                                        \
+    type v = from->field;                                                     \
+    __asm__("" : "+r"(v));                                                    \
+    to->field = v;                                                            \
+  } while (0)
+
+/* Field by field: a wide copy of fields written just before would wait until
+   they have left the store buffer. */
+static inline void
+record_copy(record *to, const record *from)
+{
+  RECORD_COPY(uint32_t, state);
+  RECORD_COPY(uint16_t, key_group);
+  RECORD_COPY(uint16_t, flags);
+  RECORD_COPY(uint64_t, hash);
+  RECORD_COPY(const void *, ns.data);
+  RECORD_COPY(size_t, ns.len);
+  RECORD_COPY(const void *, key.data);
+  RECORD_COPY(size_t, key.len);
+  RECORD_COPY(const void *, subkey.data);
+  RECORD_COPY(size_t, subkey.len);
+  RECORD_COPY(const void *, value.data);
+  RECORD_COPY(size_t, value.len);
+  RECORD_COPY(uint64_t, expires_ms);
+}
 
 static inline uint64_t
 record_hash(sb_slice key)
@@ -59,6 +92,16 @@ static inline uint64_t
 record_clear_id(uint64_t group_id)
 {
   return group_id ^ 0x5851F42D4C957F2Dull;
+}
+
+/* What filters hold for a namespace, not the empty one, in a key group. */
+static inline uint64_t
+record_space_id(const record *r)
+{
+  uint64_t seed = (uint64_t)r->key_group << 32 | r->state;
+
+  return XXH3_64bits_withSeed(r->ns.data, r->ns.len,
+                              seed ^ 0xA0761D6478BD642Full);
 }
 
 /* The identity of any record. */

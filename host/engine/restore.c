@@ -20,25 +20,10 @@ restore_states(keyed *k, const manifest *m, sb_error *err)
   size_t i;
 
   for (i = 0; i < m->state_count; i++) {
-    const manifest_state *ms = &m->states[i];
-    state *s = keyed_state_find(k, ms->name);
-    sb_status status;
+    sb_status status = keyed_state_restore(k, &m->states[i], err);
 
-    if (s != NULL && s->kind == ms->kind) {
-      if (ms->schema_version > s->schema_version)
-        s->schema_version = ms->schema_version;
-      continue;
-    }
-    if (s != NULL)
-      return sb_error_set(err, SB_MISMATCH, "cannot restore state \"%.*s\": "
-                          "two parts have it with kinds %u and %u",
-                          (int)ms->name.len, (const char *)ms->name.data,
-                          (unsigned)s->kind, (unsigned)ms->kind);
-    status = keyed_state_add(k, ms->name, ms->blob, ms->kind, ms->flags,
-                             ms->schema_version, &s, err);
     if (status != SB_OK)
       return status;
-    s->restored = 1;
   }
   return SB_OK;
 }
@@ -67,14 +52,18 @@ restore_segment(keyed *k, const manifest_segment *ms)
   if (s == NULL)
     return NULL;
   s->number = atomic_fetch_add(&k->engine->next_segment, 1);
-  s->owner = ms->owner;
+  s->owner = k->flags & SB_OPEN_NO_CLAIM ? SEGMENT_FOREIGN : ms->owner;
   s->info = ms->info;
   s->sequence = ms->sequence;
   s->published = 1;
   s->name = mem_strdup(k->host, ms->name);
   s->root = ms->root == NULL ? NULL : mem_strdup(k->host, ms->root);
+  s->times.data = mem_dup(k->host, ms->times.data, ms->times.len);
+  if (s->times.data != NULL)
+    s->times.len = ms->times.len;
   if (s->name != NULL && (ms->root == NULL || s->root != NULL))
     return s;
+  mem_free(k->host, (void *)(uintptr_t)s->times.data);
   mem_free(k->host, s->name);
   mem_free(k->host, s->root);
   mem_free(k->host, s);
@@ -124,6 +113,10 @@ restore_views(restore *r, const manifest *m, sb_error *err)
       last = k->key_group_last;
     if (first > last)
       continue;
+    if (ms->root != NULL)
+      return sb_error_set(err, SB_UNSUPPORTED, "cannot restore segment "
+                          "\"%s\": it is in another store, \"%s\"; copy the "
+                          "savepoint into this one first", ms->name, ms->root);
     if (restore_view(r, ms, first, last) != SB_OK)
       return sb_error_set(err, SB_NO_MEMORY,
                           "could not restore segment \"%s\": no memory",
@@ -180,6 +173,7 @@ restore_discard(restore *r)
         r->views[j].segment = NULL;
     mem_free(r->keyed->host, s->name);
     mem_free(r->keyed->host, s->root);
+    mem_free(r->keyed->host, (void *)(uintptr_t)s->times.data);
     mem_free(r->keyed->host, s);
   }
 }

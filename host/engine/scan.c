@@ -1,219 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Cursors. A key group at a time, two sources are merged: the cells in memory,
- * whose keys are collected and sorted in bounded batches, and the segments of
- * the live version. Each candidate is looked up again when its turn comes, so
- * that writes between two calls are seen or not, but never half.
+ * whose places are collected in batches (scan_keys.c), and the segments of the
+ * live version. Each candidate is looked up again when its turn comes, so that
+ * writes between two calls are seen or not, but never half.
  */
 #include "config.h"
 
+#include "host/engine/front.h"
 #include "host/engine/scan.h"
 
-#define SCAN_BATCH 16384u /* keys collected at once */
 #define SCAN_AHEAD ((size_t)256 << 10)
-
-/* ---- what is in range ---------------------------------------------------- */
-
-static int
-scan_in_range(const sb_cursor *c, const record *r)
-{
-  sb_slice at;
-
-  if (c->has_ns && !slice_equal(r->ns, c->ns))
-    return 0;
-  if (c->has_key && !slice_equal(r->key, c->key))
-    return 0;
-  at = c->state->ordered ? r->key : r->subkey;
-  if (c->start.len != 0 && slice_compare(at, c->start) < 0)
-    return 0;
-  return c->end.len == 0 || slice_compare(at, c->end) < 0;
-}
-
-/* The first place that can be in range in the current key group. */
-static void
-scan_first_place(const sb_cursor *c, record *r)
-{
-  memset(r, 0, sizeof *r);
-  r->state = c->state->id;
-  r->key_group = (uint16_t)c->key_group;
-  r->flags = RECORD_CLEAR | (c->state->ordered ? RECORD_ORDERED : 0);
-  r->ns = c->ns;
-  if (c->has_key) {
-    r->key = c->key;
-    r->hash = c->state->ordered ? 0 : record_hash(c->key);
-  } else if (c->state->ordered) {
-    r->key = c->start;
-  }
-}
-
-/* ---- memory side --------------------------------------------------------- */
-
-typedef struct collect {
-  sb_cursor *cursor;
-  sort_entry *entries;
-  size_t count, cap;
-  int more; /* some were left for the next batch */
-  int failed;
-} collect;
-
-/* Keeps the smallest half when there are too many. */
-static void
-collect_trim(collect *b)
-{
-  if (b->count < 2 * SCAN_BATCH)
-    return;
-  sort_cells(b->cursor->keyed, b->entries, b->count);
-  b->count = SCAN_BATCH;
-  b->more = 1;
-}
-
-static int
-collect_cell(void *arg, cell *cl)
-{
-  collect *b = arg;
-  sb_cursor *c = b->cursor;
-  record r;
-
-  if (cl->flags & (CELL_TOMBSTONE | CELL_CLEAR))
-    return 0;
-  cell_record(cl, c->state->id, c->state->ordered, &r);
-  if (!scan_in_range(c, &r) ||
-      (c->has_last && record_compare(&r, &c->last) <= 0))
-    return 0;
-  if (b->count == b->cap) {
-    size_t cap = b->cap == 0 ? 64 : b->cap * 2;
-    sort_entry *e = mem_realloc(c->keyed->host, b->entries, cap * sizeof *e);
-
-    if (e == NULL) {
-      b->failed = 1;
-      return 1;
-    }
-    b->entries = e;
-    b->cap = cap;
-  }
-  b->entries[b->count].prefix = 0;
-  b->entries[b->count++].cell = cl;
-  collect_trim(b);
-  return 0;
-}
-
-static void
-collect_group(collect *b, const place *p)
-{
-  const sb_cursor *c = b->cursor;
-  const group *g = group_find(&c->state->groups[p->table], p->group_id,
-                              group_check(&p->key));
-  uint32_t i;
-
-  for (i = 0; g != NULL && i < g->count && !b->failed; i++)
-    (void)table_each(&c->state->tables[p->table], g->members[i], &p->key,
-                     collect_cell, b);
-}
-
-static void
-collect_table(collect *b)
-{
-  const sb_cursor *c = b->cursor;
-  const table *t = &c->state->tables[c->key_group -
-                                     c->keyed->key_group_first];
-  uint32_t i;
-
-  for (i = 0; t->slots != NULL && i <= t->mask && !b->failed; i++)
-    if (t->slots[i] > TABLE_GONE)
-      (void)collect_cell(b, slot_entry(t->slots[i]));
-}
-
-static void
-scan_key_place(const sb_cursor *c, place *p)
-{
-  record r;
-
-  memset(&r, 0, sizeof r);
-  r.state = c->state->id;
-  r.key_group = (uint16_t)c->key_group;
-  r.ns = c->ns;
-  r.key = c->key;
-  keyed_place_record(c->keyed, c->state, &r, p);
-}
-
-/* Copies the sorted keys, so that cells may come and go. Duplicates, from
-   members listed twice, go. */
-static sb_status
-collect_copy(collect *b)
-{
-  sb_cursor *c = b->cursor;
-  record r, *m;
-  size_t i, bytes = 0, bytes_max = c->keyed->engine->memory_limit / 64;
-
-  mem_free(c->keyed->host, c->keys);
-  c->keys = mem_alloc(c->keyed->host, b->count * sizeof *c->keys);
-  c->key_count = c->key_at = 0;
-  buf_clear(&c->key_bytes);
-  for (i = 0; i < b->count; i++) {
-    bytes += (size_t)b->entries[i].cell->key_len + b->entries[i].cell->ns_len +
-             b->entries[i].cell->subkey_len;
-    if (bytes > bytes_max && i > 0) {
-      b->count = i + 1; /* the rest comes with the next batch */
-      b->more = 1;
-    }
-  }
-  if (c->keys == NULL || buf_extend(&c->key_bytes, bytes) == NULL)
-    return SB_NO_MEMORY;
-  c->key_bytes.len = 0;
-  for (i = 0; i < b->count; i++) {
-    const cell *cl = b->entries[i].cell;
-    uint8_t *at = c->key_bytes.data + c->key_bytes.len;
-    size_t len = (size_t)cl->key_len + cl->ns_len + cl->subkey_len;
-
-    if (i > 0 && cl == b->entries[i - 1].cell)
-      continue;
-    cell_record(cl, c->state->id, c->state->ordered, &r);
-    memcpy(at, cell_key(cl), len);
-    c->key_bytes.len += len;
-    m = &c->keys[c->key_count++];
-    *m = r;
-    m->value = sb_slice_of(NULL, 0);
-    m->key.data = at;
-    m->ns.data = at + r.key.len;
-    m->subkey.data = at + r.key.len + r.ns.len;
-  }
-  return SB_OK;
-}
-
-static sb_status
-scan_collect(sb_cursor *c, sb_error *err)
-{
-  collect b;
-  sb_status status;
-  place p;
-
-  memset(&b, 0, sizeof b);
-  b.cursor = c;
-  if (c->has_key && c->state->subkeyed) {
-    scan_key_place(c, &p);
-    collect_group(&b, &p);
-  } else if (c->has_key) {
-    scan_key_place(c, &p);
-    (void)table_each(&c->state->tables[p.table], p.id, &p.key, collect_cell,
-                     &b);
-  } else {
-    collect_table(&b);
-  }
-  if (!b.failed) {
-    sort_cells(c->keyed, b.entries, b.count);
-    /* What was left out comes behind these, but not behind all. */
-    if (b.more && b.count > SCAN_BATCH)
-      b.count = SCAN_BATCH;
-  }
-  status = b.failed ? SB_NO_MEMORY : collect_copy(&b);
-  c->keys_more = b.more;
-  mem_free(c->keyed->host, b.entries);
-  if (status != SB_OK)
-    return sb_error_set(err, status, "could not scan state \"%.*s\": no "
-                        "memory", (int)c->state->name.len,
-                        (const char *)c->state->name.data);
-  return SB_OK;
-}
+#define SCAN_RETURNED 4u /* chunks */
 
 /* ---- segment side -------------------------------------------------------- */
 
@@ -226,34 +24,6 @@ scan_close_merge(sb_cursor *c)
   c->merge_valid = 0;
 }
 
-/* Memory alone knows all of the key: segments need not be asked. */
-static int
-scan_is_complete(sb_cursor *c, segment *const *runs, size_t count)
-{
-  const group *g;
-  place p;
-
-  if (count == 0)
-    return 1;
-  if (!c->has_key || !c->state->subkeyed)
-    return 0;
-  scan_key_place(c, &p);
-  g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
-  if (g != NULL)
-    return g->complete && !c->keys_more; /* the rest may be evicted */
-  return !reader_may_have_key(c->keyed, runs, count, &p);
-}
-
-static int
-scan_merge_in_state(const sb_cursor *c)
-{
-  const record *r = &c->merge.record;
-
-  return r->key_group == c->key_group && r->state == c->state->id &&
-         (!c->has_ns || slice_equal(r->ns, c->ns)) &&
-         (!c->has_key || slice_equal(r->key, c->key));
-}
-
 /* Settles the merge on a record that is in range and after the last row. */
 static sb_status
 scan_settle_merge(sb_cursor *c, sb_status status, sb_error *err)
@@ -261,12 +31,12 @@ scan_settle_merge(sb_cursor *c, sb_status status, sb_error *err)
   while (status == SB_OK) {
     const record *r = &c->merge.record;
 
-    if (!scan_merge_in_state(c)) {
+    if (r->key_group != c->key_group || !scan_range_goes_on(&c->range, r)) {
       status = SB_END;
       break;
     }
     if ((r->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0 &&
-        scan_in_range(c, r) &&
+        scan_range_has(&c->range, r) &&
         (!c->has_last || record_compare(r, &c->last) > 0))
       break;
     status = merge_next(&c->merge, err);
@@ -280,7 +50,7 @@ scan_settle_merge(sb_cursor *c, sb_status status, sb_error *err)
 static void
 scan_seek_place(const sb_cursor *c, record *from)
 {
-  scan_first_place(c, from);
+  scan_range_first(&c->range, c->key_group, from);
   if (!c->has_last)
     return;
   *from = c->last;
@@ -290,81 +60,118 @@ scan_seek_place(const sb_cursor *c, record *from)
   }
 }
 
+/* Reads what the next key groups begin with, unless that was done. */
+static int
+scan_read_ahead(sb_cursor *c, const record *from)
+{
+  if (c->key_group < c->fetched_to)
+    return 0;
+  c->fetched_to = prefetch_range(&c->prefetch, &c->range, c->version, from,
+                                 c->key_group, c->range.key_group_last) + 1;
+  return 1;
+}
+
+/* The runs that may have something. Returns how many of them would have to be
+   waited for. */
+static size_t
+scan_choose_runs(sb_cursor *c, segment *const *runs, size_t count,
+                 const record *from)
+{
+  size_t i, n = 0, away = 0;
+
+  for (i = 0; i < count; i++) {
+    int may = prefetch_may_hold(c->keyed, &c->range, runs[i], from);
+
+    if (may == 0 && !front_may_hold(c->state, runs[i]))
+      continue;
+    away += may == PREFETCH_AWAY;
+    run_init(&c->merge.runs[n], &c->reader, runs[i], c->key_group,
+             c->range.has_key ? 0 : SCAN_AHEAD);
+    c->merge.runs[n++].kept = c->state->ordered ? run_kept_blocks(c->keyed)
+                                                : 0;
+  }
+  c->merge.count = n;
+  return away;
+}
+
+static sb_status
+scan_seek_runs(sb_cursor *c, const record *from, sb_error *err)
+{
+  sb_status status = SB_OK;
+  size_t i;
+
+  if (c->state->ordered)
+    return front_seek(&c->merge, from, err);
+  for (i = 0; i < c->merge.count && status == SB_OK; i++) {
+    status = run_seek(&c->merge.runs[i], from, err);
+    if (status == SB_END)
+      status = SB_OK;
+  }
+  return status;
+}
+
 static sb_status
 scan_open_merge(sb_cursor *c, sb_error *err)
 {
   segment **runs;
-  size_t count, i;
+  size_t count;
   record from;
   sb_status status;
 
   scan_close_merge(c);
   runs = version_runs(c->version, c->key_group, &count);
-  if (scan_is_complete(c, runs, count))
+  if (count == 0 || c->keys.complete)
     return SB_OK;
+  scan_seek_place(c, &from);
   if (merge_init(&c->merge, c->keyed->host, count) != SB_OK)
     return sb_error_set(err, SB_NO_MEMORY, "could not scan: no memory");
   c->merge_open = 1;
-  scan_seek_place(c, &from);
-  for (i = 0; i < count; i++)
-    run_init(&c->merge.runs[i], &c->reader, runs[i], c->key_group,
-             c->has_key ? 0 : SCAN_AHEAD);
-  for (i = 0; i < count; i++) {
-    status = run_seek(&c->merge.runs[i], &from, err);
-    if (status != SB_OK && status != SB_END)
-      return status;
-  }
+  if (c->key_group < c->range.key_group_last)
+    (void)scan_read_ahead(c, &from);
+  /* Several waits for one key group become one. */
+  if (scan_choose_runs(c, runs, count, &from) > 1 &&
+      scan_read_ahead(c, &from))
+    (void)scan_choose_runs(c, runs, count, &from);
+  status = scan_seek_runs(c, &from, err);
+  if (status != SB_OK || scan_is_ordered(c))
+    return status;
   return scan_settle_merge(c, merge_first(&c->merge, err), err);
 }
 
-/* ---- rows ---------------------------------------------------------------- */
-
-static sb_status
-scan_remember(sb_cursor *c, const record *r, sb_error *err)
-{
-  uint8_t *at;
-
-  buf_clear(&c->last_bytes);
-  at = buf_extend(&c->last_bytes, r->key.len + r->ns.len + r->subkey.len + 1);
-  if (at == NULL)
-    return sb_error_set(err, SB_NO_MEMORY, "could not scan: no memory");
-  memcpy(at, r->key.data, r->key.len);
-  if (r->ns.len != 0)
-    memcpy(at + r->key.len, r->ns.data, r->ns.len);
-  if (r->subkey.len != 0)
-    memcpy(at + r->key.len + r->ns.len, r->subkey.data, r->subkey.len);
-  c->last = *r;
-  c->last.key.data = at;
-  c->last.ns.data = at + r->key.len;
-  c->last.subkey.data = at + r->key.len + r->ns.len;
-  c->last.flags &= RECORD_ORDERED;
-  c->has_last = 1;
-  return SB_OK;
-}
+/* ---- candidates ---------------------------------------------------------- */
 
 /* The next candidate of both sources: *from_segment is 1 if the merge has it
-   too. SB_END at the end of the key group. */
+   too, *found is its cell if that is known. SB_END at the end of the key
+   group. */
 static sb_status
-scan_candidate(sb_cursor *c, record *out, int *from_segment, sb_error *err)
+scan_candidate(sb_cursor *c, record *out, int *from_segment, cell **found,
+               sb_error *err)
 {
-  int order = -1;
+  scan_keys *s = &c->keys;
+  int order = 1, has_key;
+  record key;
   sb_status status;
 
-  if (c->key_at == c->key_count && c->keys_more) {
+  if (s->at == s->count && s->more) {
     status = scan_collect(c, err);
     if (status != SB_OK)
       return status;
   }
+  has_key = s->at < s->count && s->keys[s->at].key_group == c->key_group;
   *from_segment = 0;
-  if (c->key_at == c->key_count) {
-    if (!c->merge_valid)
-      return SB_END;
-    order = 1;
-  } else if (c->merge_valid) {
-    order = record_compare(&c->keys[c->key_at], &c->merge.record);
+  *found = NULL;
+  if (!has_key && !c->merge_valid)
+    return SB_END;
+  if (has_key) {
+    scan_key_record(c, &s->keys[s->at], &key);
+    order = c->merge_valid ? record_compare(&key, &c->merge.record) : -1;
   }
-  if (order <= 0)
-    *out = c->keys[c->key_at++];
+  if (order <= 0) {
+    *out = key;
+    if (s->moves == c->keyed->moves)
+      *found = s->keys[s->at].cell;
+    s->at++;
+  }
   if (order >= 0) {
     *out = c->merge.record;
     *from_segment = 1;
@@ -372,36 +179,100 @@ scan_candidate(sb_cursor *c, record *out, int *from_segment, sb_error *err)
   return SB_OK;
 }
 
+/* Is it a row, as far as time goes? */
+sb_status
+scan_judge(sb_cursor *c, sb_row *row)
+{
+  row->flags = 0;
+  if (row->expires_ms == 0 ||
+      !expiry_over(c->keyed, c->state, row->expires_ms))
+    return SB_OK;
+  row->flags = SB_ROW_EXPIRED;
+  if ((c->flags & SB_SCAN_EXPIRED) || (c->state->flags & SB_STATE_SHOW_EXPIRED))
+    return SB_OK;
+  return SB_NOT_FOUND;
+}
+
+/* Takes a record of the merge into memory, so that the next scan of the
+   namespace finds it there. */
+static void
+scan_promote(sb_cursor *c, const place *p, const sb_row *row)
+{
+  int current = (c->flags & SB_SCAN_KEYS) == 0 ||
+                atomic_load_explicit(&c->keyed->migrating,
+                                     memory_order_relaxed) == 0;
+
+  if (c->promotions != 0 && c->state->registered && current &&
+      write_promote(c->keyed, p, row->value, row->expires_ms) != NULL)
+    c->promotions--;
+  else
+    c->learns = 0;
+}
+
+/* A candidate that memory does not have any more, or never had. */
+static sb_status
+scan_resolve_old(sb_cursor *c, const place *p, int from_segment, sb_row *row,
+                 sb_error *err)
+{
+  keyed *k = c->keyed;
+  reader_ctx ctx = { .keyed = k, .event = k->event,
+                     .priority = SB_PRIORITY_READ };
+  segment **runs;
+  cache_entry *pin;
+  size_t count;
+  record r;
+  cell *found;
+  sb_status status = SB_OK;
+
+  if (keyed_cleared_since(p, from_segment ? c->epoch : k->clean_epoch))
+    return SB_NOT_FOUND;
+  if (from_segment) {
+    if ((c->flags & SB_SCAN_KEYS) == 0)
+      status = merge_migrate(&c->merge, err);
+    if (status != SB_OK)
+      return status;
+    row->value = c->merge.record.value;
+    row->expires_ms = c->merge.record.expires_ms;
+    status = scan_judge(c, row);
+    if (status == SB_OK && row->flags == 0)
+      scan_promote(c, p, row);
+    return status;
+  }
+  runs = version_runs(k->version, p->key.key_group, &count);
+  status = reader_lookup(&ctx, runs, count, p, &r, &pin, err);
+  if (status != SB_OK)
+    return status;
+  row->expires_ms = r.expires_ms;
+  status = scan_judge(c, row);
+  if (status == SB_OK)
+    status = keyed_keep(k, p, &r, &row->value, &found, err);
+  cache_unpin(k->engine->cache, pin);
+  return status;
+}
+
 /* What the candidate is now. SB_NOT_FOUND: skip it. */
 static sb_status
 scan_resolve(sb_cursor *c, const record *candidate, int from_segment,
-             sb_row *row, sb_error *err)
+             cell *found, sb_row *row, sb_error *err)
 {
-  keyed *k = c->keyed;
-  uint64_t expires_ms = 0;
-  cell *found;
-  sb_status status;
   place p;
 
-  keyed_place_record(k, c->state, candidate, &p);
-  status = keyed_peek(k, &p, &found);
-  if (status == SB_OK) {
-    row->value = sb_slice_of(cell_value(found), found->value_len);
-    row->expires_ms = cell_expires(found);
-  } else if (status == SB_BUSY && from_segment) {
-    row->value = candidate->value;
-    row->expires_ms = candidate->expires_ms;
-    if (keyed_expired(k, c->state, row->expires_ms) ||
-        keyed_cleared_since(&p, c->epoch))
-      status = SB_NOT_FOUND;
-    else
-      status = SB_OK;
-  } else if (status == SB_BUSY) {
-    status = keyed_read(k, &p, &row->value, &expires_ms, &found, err);
-    row->expires_ms = expires_ms;
+  if (found == NULL) {
+    keyed_place_record(c->keyed, c->state, candidate, &p);
+    found = table_find(&c->state->tables[p.table], p.id, &p.key);
+    if (found == NULL)
+      return scan_resolve_old(c, &p, from_segment, row, err);
   }
-  return status;
+  if (found->flags & CELL_TOMBSTONE)
+    return SB_NOT_FOUND;
+  if (c->range.has_ns)
+    found->referenced = 1; /* a scan of everything says nothing about use */
+  row->value = sb_slice_of(cell_value(found), found->value_len);
+  row->expires_ms = cell_expires(found);
+  return scan_judge(c, row);
 }
+
+/* ---- rows ---------------------------------------------------------------- */
 
 static sb_status
 scan_advance_merge(sb_cursor *c, sb_error *err)
@@ -421,41 +292,24 @@ scan_fill_row(const sb_cursor *c, sb_row *row)
   row->subkey = c->last.subkey;
 }
 
-/* The next record of the current key group into *row. With SB_SCAN_KEYS a key
-   is returned at its first record that is still there. */
-static sb_status
-scan_next_record(sb_cursor *c, sb_row *row, sb_error *err)
+static void
+scan_take_version(sb_cursor *c)
 {
-  record candidate;
-  int from_segment, seen;
-  sb_status status, found;
+  keyed *k = c->keyed;
 
-  for (;;) {
-    status = scan_advance_merge(c, err);
-    if (status == SB_OK)
-      status = scan_candidate(c, &candidate, &from_segment, err);
-    if (status != SB_OK)
-      return status;
-    c->merge_used = from_segment;
-    seen = c->has_last && c->last_returned &&
-           record_compare_key(&candidate, &c->last) == 0;
-    found = scan_resolve(c, &candidate, from_segment, row, err);
-    if (found != SB_OK && found != SB_NOT_FOUND)
-      return found;
-    status = scan_remember(c, &candidate, err);
-    if (status != SB_OK)
-      return status;
-    c->last_returned = seen || found == SB_OK;
-    if (found == SB_OK && !(seen && (c->flags & SB_SCAN_KEYS))) {
-      scan_fill_row(c, row);
-      return SB_OK;
-    }
-  }
+  c->epoch = k->clean_epoch;
+  if (c->version == k->version)
+    return;
+  keyed_lock(k);
+  version_unref(k, c->version);
+  c->version = k->version;
+  c->version->refs++;
+  keyed_unlock(k);
 }
 
 /* Takes up the live version. An older one will do as long as memory still has
    what was written after it; else the sources are opened anew. */
-static sb_status
+sb_status
 scan_refresh(sb_cursor *c, sb_error *err)
 {
   keyed *k = c->keyed;
@@ -465,13 +319,12 @@ scan_refresh(sb_cursor *c, sb_error *err)
     return SB_OK;
   scan_close_merge(c);
   c->merge_used = 0;
-  keyed_lock(k);
-  version_unref(k, c->version);
-  c->version = k->version;
-  c->version->refs++;
-  keyed_unlock(k);
-  c->epoch = k->clean_epoch;
-  if (!c->opened) {
+  if (scan_is_ordered(c))
+    evict_ordered(k, SCAN_RETURNED);
+  scan_take_version(c);
+  c->placed = 0;
+  if (!scan_is_ordered(c) &&
+      (!c->keys.valid || c->key_group > c->keys.group_last)) {
     status = scan_collect(c, err);
     if (status != SB_OK)
       return status;
@@ -482,26 +335,78 @@ scan_refresh(sb_cursor *c, sb_error *err)
   return status;
 }
 
+/* The next record of the current key group into *row. With SB_SCAN_KEYS a key
+   is returned at its first record that is still there. */
+static sb_status
+scan_next_record(sb_cursor *c, sb_row *row, sb_error *err)
+{
+  record candidate;
+  int from_segment, seen;
+  sb_status status, there;
+  cell *found;
+
+  for (;;) {
+    status = scan_refresh(c, err);
+    if (status == SB_OK)
+      status = scan_advance_merge(c, err);
+    if (status == SB_OK)
+      status = scan_candidate(c, &candidate, &from_segment, &found, err);
+    if (status != SB_OK)
+      return status;
+    c->merge_used = from_segment;
+    seen = c->has_last && c->last_returned &&
+           record_compare_key(&candidate, &c->last) == 0;
+    there = scan_resolve(c, &candidate, from_segment, found, row, err);
+    if (there != SB_OK && there != SB_NOT_FOUND)
+      return there;
+    status = scan_keep_place(&c->last_bytes, &candidate, &c->last, err);
+    if (status != SB_OK)
+      return status;
+    c->has_last = 1;
+    c->last_returned = seen || there == SB_OK;
+    if (there == SB_OK && !(seen && (c->flags & SB_SCAN_KEYS))) {
+      scan_fill_row(c, row);
+      return SB_OK;
+    }
+  }
+}
+
+/* On to the next key group that can have something. */
+static void
+scan_leave_group(sb_cursor *c)
+{
+  const scan_keys *s = &c->keys;
+  uint32_t next = c->key_group + 1;
+
+  if (s->complete)
+    next = s->at < s->count ? s->keys[s->at].key_group : s->group_last + 1;
+  c->key_group = next;
+  c->opened = 0;
+  c->has_last = 0;
+  c->merge_used = 0;
+  scan_close_merge(c);
+}
+
 static sb_status
 scan_next_any(sb_cursor *c, sb_row *row, sb_error *err)
 {
   sb_status status;
 
-  while (c->key_group <= c->key_group_last) {
-    status = scan_refresh(c, err);
+  while (c->key_group <= c->range.key_group_last) {
+    status = scan_is_ordered(c) ? scan_next_ordered(c, row, err)
+                                : scan_next_record(c, row, err);
     if (status == SB_OK)
-      status = scan_next_record(c, row, err);
+      return status;
     if (status != SB_END) {
-      if (status != SB_OK)
-        c->opened = 0; /* the next call takes up behind the last row */
+      c->opened = 0; /* the next call takes up behind the last row */
+      c->keys.valid = 0;
       return status;
     }
-    c->key_group++;
-    c->opened = 0;
-    c->has_last = 0;
-    c->merge_used = 0;
-    scan_close_merge(c);
+    scan_leave_group(c);
   }
+  scan_learn_end(c);
+  c->learns = 0;
+  prefetch_drop(&c->prefetch);
   return SB_END;
 }
 
@@ -522,6 +427,7 @@ scan_element(sb_cursor *c, sb_row *row)
   c->element = c->element_at;
   row->value = sb_slice_of(c->elements.data + c->element_at + 4, len);
   row->expires_ms = c->element_expires;
+  row->flags = c->element_flags;
   c->element_at += 4 + len;
   scan_fill_row(c, row);
   return 1;
@@ -542,6 +448,7 @@ scan_next_element(sb_cursor *c, sb_row *row, sb_error *err)
       return sb_error_set(err, SB_NO_MEMORY, "could not scan: no memory");
     c->element_at = 0;
     c->element_expires = row->expires_ms;
+    c->element_flags = row->flags;
   }
   return SB_OK;
 }
@@ -569,88 +476,17 @@ scan_next(sb_keyed *base, sb_cursor *c, sb_row *row, sb_error *err)
 
 /* ---- open and close ------------------------------------------------------ */
 
-static sb_slice
-scan_keep(sb_cursor *c, sb_slice s)
-{
-  size_t at = c->bounds.len;
-
-  buf_add(&c->bounds, s.data, s.len);
-  return sb_slice_of((void *)(uintptr_t)at, s.len);
-}
-
-/* Slices were kept as offsets until the buffer stopped growing. */
-static void
-scan_place_bound(const sb_cursor *c, sb_slice *s)
-{
-  s->data = c->bounds.data + (uintptr_t)s->data;
-}
-
-static sb_status
-scan_init(sb_cursor *c, const sb_scan_options *o, sb_error *err)
-{
-  keyed *k = c->keyed;
-
-  c->state = k->states[o->state];
-  c->flags = o->flags;
-  c->has_ns = o->has_ns != 0;
-  c->has_key = o->has_key != 0;
-  c->key_group = o->key_group_first < k->key_group_first
-                   ? k->key_group_first : o->key_group_first;
-  c->key_group_last = o->key_group_last > k->key_group_last
-                        ? k->key_group_last : o->key_group_last;
-  buf_init(&c->bounds, k->host, 4u * 65536u);
-  buf_init(&c->key_bytes, k->host, SIZE_MAX / 2);
-  buf_init(&c->last_bytes, k->host, 4u * 65536u);
-  buf_init(&c->elements, k->host, (size_t)SB_VALUE_MAX + 65536);
-  if (c->has_ns)
-    c->ns = scan_keep(c, o->ns);
-  if (c->has_key)
-    c->key = scan_keep(c, o->key);
-  c->start = scan_keep(c, o->start);
-  c->end = scan_keep(c, o->end);
-  buf_u8(&c->bounds, 0);
-  c->reader.keyed = k;
-  c->reader.event = c->event = k->host->event_new(k->host);
-  c->reader.priority = SB_PRIORITY_READ;
-  if (c->bounds.status != SB_OK || c->event == NULL)
-    return sb_error_set(err, SB_NO_MEMORY, "could not open a cursor: no "
-                        "memory");
-  if (c->has_ns)
-    scan_place_bound(c, &c->ns);
-  if (c->has_key)
-    scan_place_bound(c, &c->key);
-  scan_place_bound(c, &c->start);
-  scan_place_bound(c, &c->end);
-  return SB_OK;
-}
-
-static sb_status
-scan_check(const keyed *k, const sb_scan_options *o, sb_error *err)
-{
-  if (o->state >= k->state_count)
-    return sb_error_set(err, SB_INVALID, "cannot scan: there is no state %u",
-                        (unsigned)o->state);
-  if (o->has_key && !o->has_ns)
-    return sb_error_set(err, SB_INVALID, "cannot scan one key of all "
-                        "namespaces: give the namespace too");
-  if (o->flags & ~SB_SCAN_KEYS)
-    return sb_error_set(err, SB_INVALID, "cannot scan with flags %#x",
-                        (unsigned)o->flags);
-  if (o->ns.len > SB_NAMESPACE_MAX || o->key.len > SB_KEY_MAX ||
-      o->start.len > SB_SUBKEY_MAX || o->end.len > SB_SUBKEY_MAX)
-    return sb_error_set(err, SB_TOO_LARGE, "cannot scan: a bound is over %u "
-                        "bytes", SB_KEY_MAX);
-  return SB_OK;
-}
-
 sb_status
 scan_open_cursor(keyed *k, const sb_scan_options *options, sb_cursor **out,
                  sb_error *err)
 {
-  sb_status status = scan_check(k, options, err);
+  sb_status status = scan_range_check(k, options, k->epoch, err);
   sb_cursor *c;
 
   *out = NULL;
+  if (status == SB_OK && k->states[options->state]->dropped_epoch != 0)
+    status = sb_error_set(err, SB_INVALID, "cannot scan: state %u was dropped",
+                          (unsigned)options->state);
   if (status != SB_OK)
     return status;
   c = mem_zalloc(k->host, sizeof *c);
@@ -658,11 +494,22 @@ scan_open_cursor(keyed *k, const sb_scan_options *options, sb_cursor **out,
     return sb_error_set(err, SB_NO_MEMORY, "could not open a cursor: no "
                         "memory");
   c->keyed = k;
-  status = scan_init(c, options, err);
+  c->state = k->states[options->state];
+  c->flags = options->flags;
+  c->reader.keyed = k;
+  c->reader.event = k->event;
+  c->reader.priority = SB_PRIORITY_READ;
+  prefetch_init(&c->prefetch, k, k->event, SB_PRIORITY_READ);
+  buf_init(&c->keys.bytes, k->host, SIZE_MAX / 2);
+  buf_init(&c->last_bytes, k->host, 4u * 65536u);
+  buf_init(&c->elements, k->host, (size_t)SB_VALUE_MAX + 65536);
+  status = scan_range_init(&c->range, k, options, err);
   if (status != SB_OK) {
     scan_close(&k->base, c);
     return status;
   }
+  c->key_group = c->range.key_group_first;
+  scan_learn_begin(c);
   *out = c;
   return SB_OK;
 }
@@ -690,15 +537,13 @@ scan_close(sb_keyed *base, sb_cursor *c)
   if (c == NULL)
     return;
   scan_close_merge(c);
+  prefetch_dispose(&c->prefetch);
   keyed_lock(k);
   version_unref(k, c->version);
   keyed_unlock(k);
-  mem_free(k->host, c->keys);
-  buf_dispose(&c->bounds);
-  buf_dispose(&c->key_bytes);
+  scan_keys_free(c);
+  scan_range_dispose(&c->range);
   buf_dispose(&c->last_bytes);
   buf_dispose(&c->elements);
-  if (c->event != NULL)
-    k->host->event_free(k->host, c->event);
   mem_free(k->host, c);
 }

@@ -3,27 +3,47 @@
 #ifndef SB_ENGINE_SCAN_H
 #define SB_ENGINE_SCAN_H
 
+#include "host/engine/order.h"
+#include "host/engine/prefetch.h"
 #include "host/engine/reader.h"
+#include "host/engine/scan_range.h"
 #include "host/engine/sort.h"
+
+/* The place of a cell that was in memory. */
+typedef struct scan_key {
+  cell *cell;           /* there while no cell has moved */
+  uint64_t hash;
+  const uint8_t *at;    /* key, namespace, subkey */
+  uint16_t key_group, key_len, ns_len, subkey_len;
+} scan_key;
+
+/* Sorted places of cells, of one or more key groups. */
+typedef struct scan_keys {
+  scan_key *keys;
+  size_t count, at;
+  buf bytes;
+  size_t charged;
+  uint64_t moves;       /* the handle's when they were collected */
+  int valid;            /* they are of key groups up to group_last */
+  uint32_t group_last;
+  int more;             /* there are others behind them, to be collected */
+  int complete;         /* segments have nothing that memory has not */
+} scan_keys;
 
 struct sb_cursor {
   keyed *keyed;
   state *state;
   uint32_t flags;
-  uint32_t key_group, key_group_last; /* the current one, the last one */
-  int has_ns, has_key;
-  sb_slice ns, key, start, end;       /* in `bounds` */
-  buf bounds;
+  scan_range range;
+  uint32_t key_group;   /* the current one */
   int opened;           /* the sources of the current key group */
   version *version;     /* pinned, of `merge` */
   uint64_t epoch;       /* memory had all of later epochs when it was taken */
-  sb_event *event;
   reader_ctx reader;
+  prefetch prefetch;
+  uint32_t fetched_to;  /* key groups before it were read ahead */
 
-  record *keys;         /* of cells in memory, sorted; bytes in key_bytes */
-  size_t key_count, key_at;
-  int keys_more;        /* the next batch begins after `last` */
-  buf key_bytes;
+  scan_keys keys;
 
   merge merge;
   int merge_open, merge_valid;
@@ -34,13 +54,56 @@ struct sb_cursor {
   int last_returned;    /* a row of the key of `last` was returned */
   buf last_bytes;
 
+  /* Of ordered states: where the next cell is, while `placed` and the tree is
+     as it was; the number of the last key. */
+  order_place at;
+  int placed;
+  uint64_t tree_changes, last_prefix;
+
   buf elements;         /* the list record being walked */
   size_t element_at, element; /* next, current */
   uint64_t element_expires;
+  uint32_t element_flags;
+
+  /* Of a whole namespace: does memory know all of it in the end? */
+  int learns;           /* so far it does */
+  uint64_t serial;      /* of its space when the scan began, 0 none */
+  uint64_t serial_floor; /* the handle's then */
+  uint64_t lost;        /* namespaces the state had lost then */
+  uint32_t promotions;  /* records that it may still take into memory */
 };
 
 /* scan_open without looking at batches. */
 sb_status scan_open_cursor(keyed *k, const sb_scan_options *options,
                            sb_cursor **out, sb_error *err);
+
+/* scan_keys.c: the places in memory behind the last row, or from the start of
+   the current key group on. */
+sb_status scan_collect(sb_cursor *c, sb_error *err);
+void scan_keys_free(sb_cursor *c);
+/* scan.c: takes up the sources, anew if they have become too old. */
+sb_status scan_refresh(sb_cursor *c, sb_error *err);
+/* Is a record a row, as far as time goes? SB_NOT_FOUND if not. */
+sb_status scan_judge(sb_cursor *c, sb_row *row);
+
+/* scan_order.c: does that go through an ordered state in its order? */
+static inline int
+scan_is_ordered(const sb_cursor *c)
+{
+  return c->state->ordered && !c->range.has_key;
+}
+
+sb_status scan_next_ordered(sb_cursor *c, sb_row *row, sb_error *err);
+
+/* One of them as a record without a value. */
+void scan_key_record(const sb_cursor *c, const scan_key *key, record *out);
+
+/* The place of a range's key in the current key group. */
+void scan_key_place(const sb_cursor *c, place *p);
+
+/* A scan of a whole namespace that finds all of it in memory, or brings it
+   there, tells the space, so that the next one leaves segments alone. */
+void scan_learn_begin(sb_cursor *c);
+void scan_learn_end(sb_cursor *c);
 
 #endif

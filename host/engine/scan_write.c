@@ -19,10 +19,35 @@ cursor_enter(keyed *k, sb_cursor *c, sb_error *err)
     return status;
   if (!c->has_row)
     return sb_error_set(err, SB_INVALID, "the cursor is on no row");
-  if (k->flags & SB_OPEN_READ_ONLY)
-    return sb_error_set(err, SB_INVALID, "cannot write: the handle was opened "
-                        "read-only");
-  return SB_OK;
+  return keyed_check_writable(k, c->state, err);
+}
+
+/* Where the cursor's element stands in what the record is now. Compaction may
+   have taken elements before it out of a list whose elements expire. */
+static int
+cursor_find_element(const sb_cursor *c, sb_slice now, size_t *at)
+{
+  sb_slice read = sb_slice_of(c->elements.data, c->elements.len);
+  int may_lack = c->state->time_kind == SB_TIME_VALUE;
+  sb_slice element, whole;
+  size_t next = 0, from = 0;
+  int last, there;
+
+  *at = 0;
+  do {
+    last = next == c->element;
+    from = next;
+    if (!rule_next_element(read, &next, &element, &whole))
+      return 0;
+    there = now.len - *at >= whole.len &&
+            memcmp((const uint8_t *)now.data + *at, whole.data,
+                   whole.len) == 0;
+    if (!there && (last || !may_lack))
+      return 0;
+    if (there && !last)
+      *at += whole.len;
+  } while (from != c->element);
+  return 1;
 }
 
 /* Replaces one element of a list record, or takes it out (value NULL). The
@@ -35,21 +60,22 @@ cursor_change_element(keyed *k, sb_cursor *c, const sb_slice *value,
   uint32_t old_len = load_u32(c->elements.data + c->element);
   sb_slice now;
   sb_status status;
-  size_t rest;
+  size_t rest, at;
   cell *found;
   place p;
   buf b;
 
   keyed_place_record(k, c->state, &c->last, &p);
+  if (value == NULL && expiry_over(k, c->state, c->element_expires))
+    return write_remove(k, &p, err); /* all of the record's have expired */
   status = keyed_read(k, &p, &now, &expires_ms, &found, err);
   if (status != SB_OK)
     return status;
-  rest = c->element + 4 + old_len;
-  if (now.len < rest ||
-      memcmp(now.data, c->elements.data, rest) != 0)
+  if (!cursor_find_element(c, now, &at))
     return SB_NOT_FOUND; /* the list was replaced meanwhile */
+  rest = at + 4 + old_len;
   buf_init(&b, k->host, (size_t)SB_VALUE_MAX + 65536);
-  buf_add(&b, now.data, c->element);
+  buf_add(&b, now.data, at);
   if (value != NULL) {
     buf_u32(&b, (uint32_t)value->len);
     buf_add(&b, value->data, value->len);
@@ -67,7 +93,8 @@ cursor_change_element(keyed *k, sb_cursor *c, const sb_slice *value,
     /* The cursor goes on behind the element that is now there. */
     buf_clear(&c->elements);
     buf_add(&c->elements, b.data, b.len);
-    c->element_at = c->element + (value == NULL ? 0 : 4 + value->len);
+    c->element = at;
+    c->element_at = at + (value == NULL ? 0 : 4 + value->len);
     c->has_row = value != NULL;
     status = c->elements.status;
   }
@@ -126,7 +153,7 @@ scan_remove_range(sb_keyed *base, const sb_scan_options *range, sb_error *err)
   if (range->start.len != 0 || range->end.len != 0)
     return sb_error_set(err, SB_INVALID, "cannot remove a range with a start "
                         "or an end");
-  options.flags = SB_SCAN_KEYS;
+  options.flags = SB_SCAN_KEYS | SB_SCAN_EXPIRED;
   status = scan_open(base, &options, &c, err);
   if (status != SB_OK)
     return status;

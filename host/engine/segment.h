@@ -186,6 +186,7 @@ typedef struct segment_partition {
   uint32_t span;              /* stored bytes of its blocks */
   uint32_t filter_len;        /* 0: no filter */
   uint32_t separators_len;
+  int filter_spaces;          /* the filter holds namespaces too */
   const uint8_t *filter, *words, *locators, *separators;
 } segment_partition;
 
@@ -206,6 +207,8 @@ void segment_partition_view(const void *bytes, size_t len,
 /* 0: no record with this id (record_full_id) is in the partition's blocks. A
    key's group id is there if any of its records or its clear marker is. */
 int segment_partition_may_contain(const segment_partition *p, uint64_t id);
+/* 0: no record with this record_space_id is in the partition's blocks. */
+int segment_partition_may_hold_space(const segment_partition *p, uint64_t id);
 uint32_t segment_partition_count(const segment_partition *p);
 
 /* The only block that can hold `key`; block_seek in it may answer its count,

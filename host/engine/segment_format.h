@@ -16,6 +16,8 @@
 #define SEGMENT_SEED_DIRECTORY 0x80000000u
 
 #define SEGMENT_PARTITION_HEADER_LEN 32u
+#define SEGMENT_FILTER_SPACES 1u /* in the filter's length, a multiple of 32:
+                                    it holds namespaces too */
 #define SEGMENT_CRC_LEN 4u
 #define SEGMENT_WORD_LEN 8u
 #define SEGMENT_LOCATOR_LEN 8u

@@ -421,7 +421,8 @@ segment_partition_view(const void *bytes, size_t len, segment_partition *p)
   p->offset = load_u64(b);
   p->first_block = load_u32(b + 8);
   p->count = load_u32(b + 12);
-  p->filter_len = load_u32(b + 16);
+  p->filter_len = load_u32(b + 16) & ~SEGMENT_FILTER_SPACES;
+  p->filter_spaces = (load_u32(b + 16) & SEGMENT_FILTER_SPACES) != 0;
   p->separators_len = load_u32(b + 20);
   p->span = load_u32(b + 28);
   p->filter = b + SEGMENT_PARTITION_HEADER_LEN;
@@ -437,7 +438,8 @@ reader_partition_shape(const segment_info *info, uint32_t index,
 {
   uint64_t offset = load_u64(b);
   uint32_t first = load_u32(b + 8), count = load_u32(b + 12);
-  uint32_t filter_len = load_u32(b + 16), separators_len = load_u32(b + 20);
+  uint32_t filter_len = load_u32(b + 16) & ~SEGMENT_FILTER_SPACES;
+  uint32_t separators_len = load_u32(b + 20);
   uint32_t span = load_u32(b + 28);
   uint64_t expected = SEGMENT_PARTITION_HEADER_LEN + SEGMENT_CRC_LEN +
                       (uint64_t)filter_len + separators_len;
@@ -516,6 +518,12 @@ segment_partition_may_contain(const segment_partition *p, uint64_t id)
   if (p->filter_len == 0)
     return 1;
   return bloom_may_contain(p->filter, p->filter_len, id);
+}
+
+int
+segment_partition_may_hold_space(const segment_partition *p, uint64_t id)
+{
+  return !p->filter_spaces || segment_partition_may_contain(p, id);
 }
 
 uint32_t

@@ -139,6 +139,17 @@ tail_add_id(segment_tail *t, uint64_t id)
   buf_add(&t->ids, &id, sizeof id);
 }
 
+static void
+tail_note_space(segment_tail *t, const record *r)
+{
+  uint64_t id = record_space_id(r);
+
+  if (!t->spaces || t->space_id != id)
+    tail_add_id(t, id);
+  t->space_id = id;
+  t->spaces = 1;
+}
+
 /* The record's id, after noting it and its group's for the filter. */
 static uint64_t
 tail_note_ids(segment_tail *t, const record *r)
@@ -150,6 +161,8 @@ tail_note_ids(segment_tail *t, const record *r)
 
   if (t->ids.len == 0 || t->group_id != group)
     tail_add_id(t, group);
+  if (r->ns.len != 0)
+    tail_note_space(t, r);
   t->group_id = group;
   if (id != group)
     tail_add_id(t, id);
@@ -225,7 +238,9 @@ tail_put_partition(segment_tail *t, size_t filter_len)
   buf_u64(&t->bytes, t->part_offset);
   buf_u32(&t->bytes, t->all.blocks);
   buf_u32(&t->bytes, t->part.blocks);
-  buf_u32(&t->bytes, (uint32_t)filter_len);
+  buf_u32(&t->bytes, (uint32_t)filter_len |
+                       (filter_len != 0 && t->spaces ? SEGMENT_FILTER_SPACES
+                                                     : 0));
   buf_u32(&t->bytes, (uint32_t)separators_len);
   buf_u32(&t->bytes, t->partitions);
   buf_u32(&t->bytes, (uint32_t)t->part.stored_bytes);
@@ -282,6 +297,7 @@ segment_tail_close_partition(segment_tail *t)
   tail_merge(&t->all, &t->part);
   memset(&t->part, 0, sizeof t->part);
   t->filterable = 0;
+  t->spaces = 0;
   buf_clear(&t->ids);
   buf_clear(&t->words);
   buf_clear(&t->locators);

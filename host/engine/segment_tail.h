@@ -29,6 +29,8 @@ typedef struct segment_tail {
   uint64_t part_offset;        /* of its first block */
   uint64_t filterable;         /* records without no_filter */
   uint64_t group_id;           /* last one in `ids` */
+  uint64_t space_id;           /* last namespace in `ids`, */
+  int spaces;                  /* if there is one */
   buf ids;                     /* uint64_t in the machine's order */
   buf words, locators, separator_offsets, separators;
 } segment_tail;

@@ -277,7 +277,8 @@ writer_refusal(const segment_writer *w, const record *r)
   if (r->key.len > SB_KEY_MAX || r->ns.len > SB_NAMESPACE_MAX ||
       r->subkey.len > SB_SUBKEY_MAX || r->value.len > SB_VALUE_MAX)
     return "key, namespace, subkey or value is too long";
-  if ((r->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) && r->value.len != 0)
+  if ((r->flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) && r->value.len != 0 &&
+      r->flags != RECORD_FRONT)
     return "a tombstone has a value";
   if ((r->flags & RECORD_CLEAR) && r->subkey.len != 0)
     return "a clear marker has a subkey";

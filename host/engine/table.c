@@ -3,14 +3,14 @@
 #include "config.h"
 
 #include "host/base/buf.h"
-#include "host/engine/table.h"
+#include "host/engine/order.h"
 
 #define TABLE_MIN 8u
 
 uint64_t
 cell_expires(const cell *c)
 {
-  return (c->flags & CELL_EXPIRES) ? load_u64(c->data) : 0;
+  return (c->flags & CELL_EXPIRES) ? load_u64(cell_expiry(c)) : 0;
 }
 
 void
@@ -65,7 +65,7 @@ table_find(const table *t, uint64_t id, const record *r)
   uint32_t i;
 
   if (t->slots == NULL)
-    return NULL;
+    return t->order == NULL ? NULL : order_find(t->order, r);
   for (i = (uint32_t)id & t->mask;; i = (i + 1) & t->mask) {
     uint64_t slot = t->slots[i];
     cell *c;
@@ -91,6 +91,15 @@ cell_same_key(const cell *c, const record *r)
           memcmp(p + c->key_len, r->ns.data, r->ns.len) == 0);
 }
 
+static int
+table_each_ordered(const table *t, const record *r, table_cell_fn *fn,
+                   void *arg)
+{
+  cell *c = t->order == NULL ? NULL : order_find(t->order, r);
+
+  return c == NULL ? 0 : fn(arg, c);
+}
+
 int
 table_each(const table *t, uint64_t id, const record *r, table_cell_fn *fn,
            void *arg)
@@ -99,7 +108,7 @@ table_each(const table *t, uint64_t id, const record *r, table_cell_fn *fn,
   int stop;
 
   if (t->slots == NULL)
-    return 0;
+    return table_each_ordered(t, r, fn, arg);
   for (i = (uint32_t)id & t->mask; t->slots[i] != 0; i = (i + 1) & t->mask) {
     uint64_t slot = t->slots[i];
     cell *c;
@@ -152,7 +161,7 @@ table_slot(const table *t, uint64_t id, const void *entry)
   uint32_t i;
 
   if (t->slots == NULL)
-    return NULL;
+    return t->order == NULL ? NULL : order_slot(t->order, entry);
   for (i = (uint32_t)id & t->mask; t->slots[i] != 0; i = (i + 1) & t->mask)
     if (t->slots[i] == want)
       return &t->slots[i];
@@ -185,6 +194,12 @@ table_reserve(const sb_host *host, table *t, size_t *charged)
 {
   uint32_t cap = t->slots == NULL ? 0 : t->mask + 1;
 
+  if (t->ordered) {
+    if (t->order == NULL)
+      t->order = order_new(host, charged);
+    return t->order == NULL ? SB_NO_MEMORY
+                            : order_reserve(host, t->order, charged);
+  }
   if (cap != 0 && (t->used + 1) * 4u <= cap * 3u)
     return SB_OK;
   if (cap == 0)
@@ -199,6 +214,10 @@ table_insert(table *t, uint64_t id, void *entry)
 {
   uint32_t i = (uint32_t)id & t->mask;
 
+  if (t->ordered) {
+    order_insert(t->order, id, entry);
+    return;
+  }
   while (t->slots[i] > TABLE_GONE)
     i = (i + 1) & t->mask;
   if (t->slots[i] == 0)
@@ -210,8 +229,13 @@ table_insert(table *t, uint64_t id, void *entry)
 void
 table_remove(table *t, uint64_t *slot)
 {
-  uint32_t next = ((uint32_t)(slot - t->slots) + 1) & t->mask;
+  uint32_t next;
 
+  if (t->ordered) {
+    order_remove(t->order, slot);
+    return;
+  }
+  next = ((uint32_t)(slot - t->slots) + 1) & t->mask;
   t->live--;
   if (t->slots[next] == 0) {
     *slot = 0;
@@ -227,6 +251,7 @@ table_free(const sb_host *host, table *t, size_t *charged)
   if (t->slots != NULL)
     *charged -= ((size_t)t->mask + 1) * sizeof *t->slots;
   mem_free(host, t->slots);
+  order_free(host, t->order, charged);
   memset(t, 0, sizeof *t);
 }
 

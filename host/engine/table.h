@@ -18,6 +18,8 @@
 #define CELL_EXPIRES 16u /* 8 bytes of expiry precede the key */
 #define CELL_GROUPED 32u /* counted in its group */
 
+#define CELL_PLACE_LEN 4u /* of cells with a namespace */
+
 typedef struct cell {
   uint64_t id;           /* record_full_id */
   uint32_t epoch;        /* low half of the epoch it was written in, 0 clean */
@@ -28,13 +30,15 @@ typedef struct cell {
   uint16_t key_len, ns_len, subkey_len;
   uint8_t flags;
   uint8_t referenced;    /* by the owner since eviction last looked */
-  uint8_t data[];        /* [expiry] key ns subkey value */
+  uint8_t data[];        /* [place] [expiry] key ns subkey value */
 } cell;
 
 typedef struct chunk {
   struct chunk *next;
   size_t size, used;     /* of data */
   uint64_t cells;
+  uint64_t kept;         /* of them worth keeping when they are clean: those of
+                            states without order */
   uint8_t *data;
 } chunk;
 
@@ -44,12 +48,16 @@ typedef struct chunk_list {
   size_t bytes;
 } chunk_list;
 
+typedef struct order_tree order_tree;
+
 typedef struct table {
   uint64_t *slots;       /* 16 bits of id, 48 bits of address; 0 free,
                             TABLE_GONE removed */
   uint32_t mask;         /* capacity - 1, or 0 with slots NULL */
   uint32_t used;         /* live and removed slots */
   uint32_t live;
+  uint32_t ordered;      /* cells are in `order`, slots is NULL */
+  order_tree *order;     /* order.h; NULL: no cells */
 } table;
 
 #define TABLE_GONE 1u
@@ -69,7 +77,8 @@ typedef struct group {
 static inline size_t
 cell_size(size_t key, size_t ns, size_t subkey, size_t value_cap, int expires)
 {
-  size_t size = sizeof(cell) + (expires ? 8 : 0) + key + ns + subkey +
+  size_t size = sizeof(cell) + (expires ? 8 : 0) +
+                (ns != 0 ? CELL_PLACE_LEN : 0) + key + ns + subkey +
                 value_cap;
 
   return (size + 7) & ~(size_t)7;
@@ -82,10 +91,24 @@ cell_bytes(const cell *c)
                    (c->flags & CELL_EXPIRES) != 0);
 }
 
+/* Of a cell with a namespace: where it stands in its space, see space.h. */
+static inline uint32_t *
+cell_place(cell *c)
+{
+  return (uint32_t *)(void *)c->data;
+}
+
+/* Of a cell that expires. */
+static inline uint8_t *
+cell_expiry(const cell *c)
+{
+  return (uint8_t *)c->data + (c->ns_len != 0 ? CELL_PLACE_LEN : 0);
+}
+
 static inline uint8_t *
 cell_key(const cell *c)
 {
-  return (uint8_t *)c->data + ((c->flags & CELL_EXPIRES) ? 8 : 0);
+  return cell_expiry(c) + ((c->flags & CELL_EXPIRES) ? 8 : 0);
 }
 
 static inline uint8_t *

@@ -23,9 +23,17 @@ typedef struct segment {
   uint32_t owner;
   int own;                /* written by this handle */
   int published;          /* named by a manifest that left the handle */
-  uint64_t first_named;   /* the first checkpoint whose manifest did */
+  uint64_t first_named;   /* the lowest checkpoint whose manifest did */
+  struct segment *twin;   /* ring of copies of the same bytes, or NULL; they
+                             share the number, and directories */
+  uint64_t copied_for;    /* the cut that a copy was made for, 0: no copy */
+  int adopted;            /* a copy that has been in the live version */
+  uint32_t listed;        /* handouts that list it, see hosted.c */
   segment_info info;
   uint64_t sequence;      /* recency among segments of one epoch */
+  sb_slice times;         /* own copy, see times.h; empty: not known */
+  uint32_t dead_share;    /* compaction: thousandths that are dead, about */
+  atomic_int left_alone;  /* compaction could not migrate its records */
   _Atomic(segment_directory *) directory; /* NULL until first use */
 } segment;
 
@@ -43,6 +51,13 @@ typedef struct version {
   uint32_t *run_start;    /* per key group: first index in runs; one more */
   segment **runs;         /* newest first within a key group */
 } version;
+
+/* The same bytes, under whatever name? */
+static inline int
+segment_same(const segment *a, const segment *b)
+{
+  return a->number == b->number;
+}
 
 /* By epoch, then by sequence: negative if a is newer. */
 int segment_view_compare(const segment_view *a, const segment_view *b);

@@ -6,13 +6,7 @@
  */
 #include "config.h"
 
-#include <stdlib.h>
-
-#include "host/engine/reader.h"
-
-struct sb_view {
-  struct sb_snapshot cut; /* `running` while a thread reads */
-};
+#include "host/engine/view.h"
 
 sb_status
 view_open(sb_keyed *base, sb_view **out, sb_error *err)
@@ -45,42 +39,40 @@ view_open(sb_keyed *base, sb_view **out, sb_error *err)
   return SB_OK;
 }
 
-static int
-view_compare(const void *a, const void *b)
-{
-  return segment_view_compare(a, b);
-}
-
-/* With the lock held: the runs over a key group, newest first. */
-static segment **
-view_runs(keyed *k, const sb_view *v, uint32_t key_group, size_t *count)
+version *
+view_version(keyed *k, sb_view *v)
 {
   const struct sb_snapshot *cut = &v->cut;
-  size_t base_count, i, n = 0;
-  segment **base = version_runs(cut->base, key_group, &base_count);
-  segment_view *found;
-  segment **runs;
+  size_t count = cut->base->count + cut->extra_count;
+  segment_view *views;
 
-  runs = mem_alloc(k->host, (cut->extra_count + base_count + 1) *
-                              sizeof *runs);
-  found = mem_alloc(k->host, (cut->extra_count + 1) * sizeof *found);
-  if (runs == NULL || found == NULL) {
-    mem_free(k->host, runs);
-    mem_free(k->host, found);
+  if (v->all != NULL)
+    return v->all;
+  views = mem_alloc(k->host, count * sizeof *views);
+  if (views == NULL)
     return NULL;
-  }
-  for (i = 0; i < cut->extra_count; i++)
-    if (cut->extra[i].key_group_first <= key_group &&
-        cut->extra[i].key_group_last >= key_group)
-      found[n++] = cut->extra[i];
-  if (n > 1)
-    qsort(found, n, sizeof *found, view_compare);
-  for (i = 0; i < n; i++)
-    runs[i] = found[i].segment;
-  memcpy(runs + n, base, base_count * sizeof *runs);
-  *count = n + base_count;
-  mem_free(k->host, found);
-  return runs;
+  memcpy(views, cut->base->views, cut->base->count * sizeof *views);
+  if (cut->extra_count != 0)
+    memcpy(views + cut->base->count, cut->extra,
+           cut->extra_count * sizeof *views);
+  v->all = version_new(k->host, views, count, k->key_group_first,
+                       k->key_group_last);
+  mem_free(k->host, views);
+  return v->all;
+}
+
+static void
+view_drop_version(keyed *k, sb_view *v)
+{
+  size_t i;
+
+  if (v->all == NULL)
+    return;
+  keyed_lock(k);
+  for (i = 0; i < v->all->count; i++)
+    version_unref_segment(k, v->all->views[i].segment);
+  keyed_unlock(k);
+  version_free(k->host, v->all);
 }
 
 static sb_status
@@ -124,9 +116,12 @@ view_list(reader_ctx *ctx, segment **runs, size_t count, const place *p,
     status = merge_first(&m, err);
   while (status == SB_OK && record_compare_key(&m.record, &p->key) == 0) {
     if ((m.record.flags & (RECORD_TOMBSTONE | RECORD_CLEAR)) == 0 &&
-        !keyed_expired(k, p->state, m.record.expires_ms))
+        !keyed_expired(k, p->state, m.record.expires_ms)) {
+      status = merge_migrate(&m, err);
       buf_add(out, m.record.value.data, m.record.value.len);
-    status = merge_next(&m, err);
+    }
+    if (status == SB_OK)
+      status = merge_next(&m, err);
   }
   merge_dispose(&m, k->host);
   if (status != SB_OK && status != SB_END)
@@ -141,8 +136,9 @@ view_read(sb_view *v, const place *p, void *buffer, size_t buffer_size,
           size_t *size, sb_error *err)
 {
   keyed *k = v->cut.owner;
-  reader_ctx ctx = { k, v->cut.event, SB_PRIORITY_READ, NULL };
+  reader_ctx ctx = { k, v->cut.event, SB_PRIORITY_READ, NULL, NULL };
   cache_entry *pin = NULL;
+  const version *all;
   segment **runs;
   size_t count;
   record r;
@@ -150,12 +146,14 @@ view_read(sb_view *v, const place *p, void *buffer, size_t buffer_size,
   sb_status status;
 
   keyed_lock(k);
-  runs = view_runs(k, v, p->key.key_group, &count);
+  all = view_version(k, v);
   keyed_unlock(k);
-  if (runs == NULL)
+  if (all == NULL)
     return sb_error_set(err, SB_NO_MEMORY, "could not read a view: no memory");
+  runs = version_runs(all, p->key.key_group, &count);
   memset(&r, 0, sizeof r);
   buf_init(&list, k->host, SB_VALUE_MAX);
+  ctx.migrated = &list;
   if (p->state->kind == SB_STATE_LIST) {
     status = view_list(&ctx, runs, count, p, &list, err);
     r.value = sb_slice_of(list.data, list.len);
@@ -167,7 +165,6 @@ view_read(sb_view *v, const place *p, void *buffer, size_t buffer_size,
   if (pin != NULL)
     cache_unpin(k->engine->cache, pin);
   buf_dispose(&list);
-  mem_free(k->host, runs);
   return status;
 }
 
@@ -209,6 +206,7 @@ view_close(sb_view *v)
     return;
   k = v->cut.owner;
   snapshot_unpin(k, &v->cut);
+  view_drop_version(k, v);
   k->host->event_free(k->host, v->cut.event);
   mem_free(k->host, v->cut.extra);
   mem_free(k->host, v);

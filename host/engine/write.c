@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "host/engine/reader.h"
+#include "host/engine/space.h"
 
 #define APPEND_CHUNK_MAX 4096u /* bytes of elements in one record */
 #define APPEND_COPY_MAX 1024u  /* copied on write rather than started anew */
@@ -135,14 +136,12 @@ write_fill(cell *c, const place *p, sb_slice value, uint16_t flags,
   c->ns_len = (uint16_t)p->key.ns.len;
   c->subkey_len = (uint16_t)p->key.subkey.len;
   c->flags = (uint8_t)flags;
-  c->referenced = 1;
+  c->referenced = !p->state->ordered; /* timers are not read again soon */
   c->value_len = (uint32_t)value.len;
   c->value_cap = (uint32_t)cap;
-  at = c->data;
-  if (flags & CELL_EXPIRES) {
-    store_u64(at, expires_ms);
-    at += 8;
-  }
+  if (flags & CELL_EXPIRES)
+    store_u64(cell_expiry(c), expires_ms);
+  at = cell_key(c);
   if (p->key.key.len != 0)
     memcpy(at, p->key.key.data, p->key.key.len);
   at += p->key.key.len;
@@ -161,7 +160,7 @@ write_fill(cell *c, const place *p, sb_slice value, uint16_t flags,
 static int
 write_in_place(cell *c, sb_slice value, uint16_t flags, uint64_t expires_ms)
 {
-  if (flags & CELL_CLEAR)
+  if ((flags & CELL_CLEAR) && value.len == 0)
     return 1;
   if (value.len > c->value_cap || ((flags ^ c->flags) & CELL_EXPIRES) != 0)
     return 0;
@@ -171,7 +170,7 @@ write_in_place(cell *c, sb_slice value, uint16_t flags, uint64_t expires_ms)
   c->flags = (uint8_t)((c->flags & ~CELL_TOMBSTONE) | (flags &
                                                        CELL_TOMBSTONE));
   if (c->flags & CELL_EXPIRES)
-    store_u64(c->data, expires_ms);
+    store_u64(cell_expiry(c), expires_ms);
   c->referenced = 1;
   return 1;
 }
@@ -207,6 +206,33 @@ write_reserve(keyed *k, const place *p, size_t bytes, sb_slice *value,
   return SB_OK;
 }
 
+/* Takes a cell into its namespace's space and its group: the places beside the
+   table where it can be found. */
+static sb_status
+write_join(keyed *k, const place *p, cell *old, cell *c)
+{
+  int grouped = p->state->subkeyed && !(c->flags & CELL_CLEAR);
+  space *sp = NULL;
+
+  if (old == NULL && c->ns_len != 0) {
+    sp = space_get(k, p);
+    if (sp == NULL)
+      return SB_NO_MEMORY;
+  }
+  if (grouped && old != NULL && (old->flags & CELL_GROUPED)) {
+    c->flags |= CELL_GROUPED;
+  } else if (grouped && write_join_group(k, p, c, 1) != SB_OK) {
+    if (sp != NULL)
+      space_settle(k, p->state, sp);
+    return SB_NO_MEMORY;
+  }
+  if (sp != NULL)
+    space_link(k, sp, c);
+  else if (c->ns_len != 0)
+    space_replace(k, old, c);
+  return SB_OK;
+}
+
 sb_status
 write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
            uint64_t expires_ms, size_t slack, cell **out, sb_error *err)
@@ -233,20 +259,19 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
   c = write_fill((cell *)(void *)(k->dirty->data + k->dirty->used), p, value,
                  flags, expires_ms, value.len + slack);
   c->epoch = (uint32_t)k->epoch;
-  if (p->state->subkeyed && !(flags & CELL_CLEAR)) {
-    if (old != NULL && (old->flags & CELL_GROUPED))
-      c->flags |= CELL_GROUPED;
-    else if (write_join_group(k, p, c, 1) != SB_OK)
-      return sb_error_set(err, SB_NO_MEMORY,
-                          "could not write a record: no memory");
-  }
+  if ((p->state->subkeyed || c->ns_len != 0) &&
+      write_join(k, p, old, c) != SB_OK)
+    return sb_error_set(err, SB_NO_MEMORY,
+                        "could not write a record: no memory");
   k->dirty->used += bytes;
   k->dirty->cells++;
+  k->dirty->kept += !p->state->ordered;
   k->dirty_cells++;
   if (old != NULL) {
     if (write_is_current(k, old))
       old->flags |= CELL_DEAD;
     table_remove(t, table_slot(t, p->id, old));
+    k->moves++;
   }
   table_insert(t, p->id, c);
   if (out != NULL)
@@ -265,13 +290,15 @@ write_may_be_older(keyed *k, uint32_t key_group)
   return runs != 0;
 }
 
-/* Takes a cell out of memory; older versions of it stay what they are. */
-static void
+void
 write_forget(keyed *k, table *t, cell *c)
 {
   if (write_is_current(k, c))
     c->flags |= CELL_DEAD;
   table_remove(t, table_slot(t, c->id, c));
+  k->moves++;
+  if (c->ns_len != 0)
+    space_unlink(k, c, 0);
   evict_leave_group(k, c);
 }
 
@@ -444,10 +471,12 @@ write_promote(keyed *k, const place *p, sb_slice value, uint64_t expires_ms)
                  value.len);
   c->epoch = 0;
   c->referenced = 0;
-  if (p->state->subkeyed && write_join_group(k, p, c, 1) != SB_OK)
+  if ((p->state->subkeyed || c->ns_len != 0) &&
+      write_join(k, p, NULL, c) != SB_OK)
     return NULL;
   k->clean_open->used += bytes;
   k->clean_open->cells++;
+  k->clean_open->kept++;
   table_insert(t, p->id, c);
   return c;
 }

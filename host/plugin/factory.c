@@ -333,7 +333,8 @@ sb_status
 sb_backend_keyed(sb_backend *backend, const sb_keyed_options *options,
                  sb_keyed **out, sb_error *err)
 {
-  const uint32_t flags = SB_OPEN_READ_ONLY | SB_OPEN_HOST_OWNED;
+  const uint32_t flags =
+    SB_OPEN_READ_ONLY | SB_OPEN_HOST_OWNED | SB_OPEN_NO_CLAIM;
   sb_status status;
 
   if (out == NULL)

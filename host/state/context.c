@@ -5,7 +5,77 @@
  */
 #include "config.h"
 
-#include "host/state/context.h"
+#include "host/state/batch.h"
+#include "host/state/iterator.h"
+#include "host/state/spec.h"
+#include "host/state/ttl.h"
+#include "host/state/visitor.h"
+
+const char *
+state_kind_name(uint32_t kind)
+{
+  switch (kind) {
+  case SB_STATE_VALUE:
+    return "a value";
+  case SB_STATE_LIST:
+    return "a list";
+  case SB_STATE_MAP:
+    return "a map";
+  case SB_STATE_REDUCING:
+    return "a reducing state";
+  case SB_STATE_AGGREGATING:
+    return "an aggregating state";
+  case SB_STATE_TIMER:
+    return "a queue";
+  default:
+    return "of an unknown kind";
+  }
+}
+
+sb_status
+state_refuse(const state_base *base, uint32_t kind, sb_error *err)
+{
+  if (base == NULL)
+    return sb_fail(err, SB_INVALID, "cannot use %s that is NULL",
+                   state_kind_name(kind));
+  if (base->kind == 0)
+    return sb_fail(err, SB_INVALID,
+                   "cannot use state \"%s\": it was dropped", base->name);
+  return sb_fail(err, SB_INVALID, "cannot use state \"%s\" as %s: it is %s",
+                 base->name, state_kind_name(kind),
+                 state_kind_name(base->kind));
+}
+
+sb_status
+state_need(const void *pointer, const char *what, sb_error *err)
+{
+  return pointer != NULL
+           ? SB_OK
+           : sb_fail(err, SB_INVALID, "cannot go on: %s is NULL", what);
+}
+
+void
+buf_trim(buf *b, size_t keep)
+{
+  const sb_host *host = b->host;
+  size_t max = b->max;
+
+  buf_clear(b);
+  if (b->cap <= keep)
+    return;
+  buf_dispose(b);
+  buf_init(b, host, max);
+}
+
+static int
+context_is_read_only(sb_keyed *keyed)
+{
+  sb_keyed_options options = { .struct_size = sizeof options };
+
+  return SB_KEYED_HAS(keyed, describe) &&
+         keyed->ops->describe(keyed, &options, NULL) == SB_OK &&
+         (options.flags & SB_OPEN_READ_ONLY) != 0;
+}
 
 sb_status
 sb_context_new(sb_keyed *keyed, const sb_host *host, uint32_t key_group_count,
@@ -14,7 +84,11 @@ sb_context_new(sb_keyed *keyed, const sb_host *host, uint32_t key_group_count,
 {
   sb_context *context;
 
+  if (out == NULL)
+    return state_need(NULL, "where to put the context", err);
   *out = NULL;
+  if (keyed == NULL || host == NULL)
+    return state_need(NULL, keyed == NULL ? "the handle" : "the host", err);
   if (key_group_count == 0 || key_group_count > SB_KEY_GROUPS_MAX ||
       key_group_first > key_group_last || key_group_last >= key_group_count)
     return sb_fail(err, SB_INVALID,
@@ -25,13 +99,27 @@ sb_context_new(sb_keyed *keyed, const sb_host *host, uint32_t key_group_count,
     return sb_fail(err, SB_NO_MEMORY, "could not open state: out of memory");
   context->keyed = keyed;
   context->host = host;
+  context->read_only = (uint8_t)context_is_read_only(keyed);
   context->key_group_count = key_group_count;
   context->key_group_first = key_group_first;
   context->key_group_last = key_group_last;
   buf_init(&context->key, host, SB_KEY_MAX);
   buf_init(&context->ns, host, SB_NAMESPACE_MAX);
+  buf_init(&context->reading, host, (size_t)SB_VALUE_MAX + 64);
+  buf_init(&context->writing, host, (size_t)SB_VALUE_MAX + 64);
   *out = context;
   return SB_OK;
+}
+
+static void
+context_free_state(sb_context *context, state_base *base)
+{
+  if (base->dispose != NULL)
+    base->dispose(base);
+  ttl_stop(base);
+  mem_free(context->host, (void *)(uintptr_t)base->blob.data);
+  mem_free(context->host, base->name);
+  mem_free(context->host, base);
 }
 
 void
@@ -41,14 +129,19 @@ sb_context_free(sb_context *context)
 
   if (context == NULL)
     return;
+  batch_drain(context);
+  while (context->iterators != NULL)
+    sb_iterator_close(context->iterators);
+  while (context->visitors != NULL)
+    sb_visitor_close(context->visitors);
   for (base = context->states; base != NULL; base = next) {
     next = base->next;
-    if (base->dispose != NULL)
-      base->dispose(base);
-    mem_free(context->host, base);
+    context_free_state(context, base);
   }
   buf_dispose(&context->key);
   buf_dispose(&context->ns);
+  buf_dispose(&context->reading);
+  buf_dispose(&context->writing);
   mem_free(context->host, context);
 }
 
@@ -109,9 +202,12 @@ sb_status
 sb_context_set_key_hash(sb_context *context, sb_slice key, int32_t hash,
                         sb_error *err)
 {
-  uint32_t key_group = sb_key_group(hash, context->key_group_count);
+  uint32_t key_group;
   sb_status status;
 
+  if (context == NULL)
+    return state_need(NULL, "the context", err);
+  key_group = sb_key_group(hash, context->key_group_count);
   if (key_group < context->key_group_first ||
       key_group > context->key_group_last)
     return sb_fail(err, SB_INVALID,
@@ -136,26 +232,70 @@ sb_context_set_key(sb_context *context, sb_slice key, sb_error *err)
 sb_slice
 sb_context_key(const sb_context *context)
 {
-  return sb_slice_of(context->key.data, context->key.len);
+  return context == NULL ? sb_slice_of(NULL, 0)
+                         : sb_slice_of(context->key.data, context->key.len);
+}
+
+sb_slice
+sb_context_namespace(const sb_context *context)
+{
+  return context == NULL ? sb_slice_of(NULL, 0)
+                         : sb_slice_of(context->ns.data, context->ns.len);
+}
+
+sb_status
+sb_context_set_row(sb_context *context, const sb_row *row, sb_error *err)
+{
+  sb_status status;
+
+  if (context == NULL || row == NULL)
+    return state_need(NULL, context == NULL ? "the context" : "the row", err);
+  status = context_reserve_move(context, row->key, row->ns, err);
+  if (status == SB_OK)
+    context_move(context, row->key_group, row->key, row->ns);
+  return status;
+}
+
+sb_status
+sb_context_set_time(sb_context *context, int64_t time_ms, sb_error *err)
+{
+  sb_keyed *keyed;
+
+  if (context == NULL)
+    return state_need(NULL, "the context", err);
+  keyed = context->keyed;
+  if (time_ms <= 0 || (uint64_t)time_ms <= context->time_ms)
+    return SB_OK;
+  context->time_ms = (uint64_t)time_ms;
+  if (!SB_KEYED_HAS(keyed, advance_time))
+    return SB_OK;
+  return keyed->ops->advance_time(keyed, (uint64_t)time_ms, err);
 }
 
 sb_status
 sb_context_set_namespace(sb_context *context, sb_slice ns, sb_error *err)
 {
-  sb_status status = context_reserve(&context->ns, ns.len);
+  sb_status status;
 
+  if (context == NULL)
+    return state_need(NULL, "the context", err);
+  status = context_reserve(&context->ns, ns.len);
   if (status != SB_OK)
     return context_fail(err, status, "namespace", ns.len);
   context_fill(&context->ns, ns);
   return SB_OK;
 }
 
-static state_base *
-context_find(const sb_context *context, uint32_t id)
+/* ---- states ------------------------------------------------------------- */
+
+state_base *
+context_named(const sb_context *context, sb_slice name)
 {
   state_base *base = context->states;
 
-  while (base != NULL && base->id != id)
+  while (base != NULL &&
+         (base->kind == 0 || strlen(base->name) != name.len ||
+          memcmp(base->name, name.data, name.len) != 0))
     base = base->next;
   return base;
 }
@@ -164,31 +304,35 @@ sb_status
 context_open(sb_context *context, const char *name, uint32_t kind,
              size_t size, state_base **out, sb_error *err)
 {
-  sb_state_options options = { .struct_size = sizeof options };
-  sb_state_info info = { .struct_size = sizeof info };
-  state_base *base;
-  sb_status status;
+  sb_state_spec spec = { .struct_size = sizeof spec };
 
-  *out = NULL;
-  options.kind = kind;
-  options.name = sb_slice_of(name, strlen(name));
-  status = context->keyed->ops->register_state(context->keyed, &options,
-                                               &info, err);
-  if (status != SB_OK)
-    return status;
-  *out = context_find(context, info.id);
-  if (*out != NULL)
+  spec.name = name;
+  return spec_open(context, &spec, kind, size, out, err);
+}
+
+sb_status
+context_lookup(sb_context *context, const char *name, uint32_t *id,
+               sb_error *err)
+{
+  sb_state_info info = { .struct_size = sizeof info };
+  sb_slice slice = sb_slice_of(name, name == NULL ? 0 : strlen(name));
+  state_base *base;
+  sb_status status = SB_NOT_FOUND;
+
+  if (name == NULL)
+    return state_need(NULL, "the name of a state", err);
+  base = context_named(context, slice);
+  if (base != NULL) {
+    *id = base->id;
     return SB_OK;
-  base = mem_zalloc(context->host, size);
-  if (base == NULL)
-    return sb_fail(err, SB_NO_MEMORY,
-                   "could not open state \"%s\": out of memory", name);
-  base->context = context;
-  base->id = info.id;
-  base->next = context->states;
-  context->states = base;
-  *out = base;
-  return SB_OK;
+  }
+  if (SB_KEYED_HAS(context->keyed, state_find))
+    status = context->keyed->ops->state_find(context->keyed, slice, &info,
+                                             err);
+  if (status == SB_NOT_FOUND)
+    return sb_fail(err, status, "there is no state \"%s\"", name);
+  *id = info.id;
+  return status;
 }
 
 sb_status
@@ -205,6 +349,15 @@ context_place(const state_base *base, sb_slice subkey, sb_key *place,
   place->ns = sb_slice_of(context->ns.data, context->ns.len);
   place->subkey = subkey;
   return SB_OK;
+}
+
+sb_status
+context_use(const state_base *base, uint32_t kind, sb_slice subkey,
+            sb_key *place, sb_error *err)
+{
+  sb_status status = state_use(base, kind, err);
+
+  return status != SB_OK ? status : context_place(base, subkey, place, err);
 }
 
 sb_status

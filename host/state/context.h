@@ -16,6 +16,17 @@ typedef struct state_base {
   struct state_base *next;
   void (*dispose)(struct state_base *base); /* of what it owns, may be NULL */
   uint32_t id;
+  uint32_t kind;            /* 0 once the state was dropped */
+  char *name;
+  sb_slice blob;            /* as registered, owned; see spec.h */
+  uint32_t schema_version;  /* the caller's */
+  uint32_t ttl_update, ttl_visibility, ttl_time;
+  uint32_t cleanup;         /* records looked at by each access */
+  uint8_t stamped;          /* list: a stamp stands before each element */
+  uint8_t nulls;            /* map: a byte before each value, 1 for null */
+  uint8_t plain;            /* reading neither renews nor cleans up */
+  uint64_t ttl_ms;
+  sb_cursor *cleaner;       /* of ttl_clean */
 } state_base;
 
 struct sb_context {
@@ -26,7 +37,36 @@ struct sb_context {
   uint32_t key_group_count, key_group_first, key_group_last;
   uint32_t key_group;  /* of the current key */
   uint32_t has_key;
+  uint64_t time_ms;    /* event time */
+  buf reading;         /* a value handed out that the handle does not lend */
+  buf writing;         /* a value put together for the handle */
+  struct sb_iterator *iterators;
+  struct sb_visitor *visitors;
+  struct sb_batch *batches;
+  struct request *spare;   /* requests.h */
+  size_t pending;          /* requests submitted */
+  uint8_t closing;
+  uint8_t read_only;       /* the handle */
 };
+
+/* What a kind is called: "a list". */
+const char *state_kind_name(uint32_t kind);
+
+/* Says what is wrong with a state that is not of this kind. */
+sb_status state_refuse(const state_base *base, uint32_t kind, sb_error *err);
+
+static inline sb_status
+state_use(const state_base *base, uint32_t kind, sb_error *err)
+{
+  return base != NULL && base->kind == kind ? SB_OK
+                                            : state_refuse(base, kind, err);
+}
+
+/* Empties a buffer, and gives its memory back if that is over `keep`. */
+void buf_trim(buf *b, size_t keep);
+
+/* SB_INVALID for a NULL where there must be something; `what` names it. */
+sb_status state_need(const void *pointer, const char *what, sb_error *err);
 
 /* Registers a state and makes its object of `size` zeroed bytes, owned by the
    context. A name that is open already gives the same object. */
@@ -43,6 +83,17 @@ void context_move(sb_context *context, uint32_t key_group, sb_slice key,
 /* The current place in a state. SB_INVALID before the first key. */
 sb_status context_place(const state_base *base, sb_slice subkey, sb_key *place,
                         sb_error *err);
+
+/* The two of them: a state of this kind at the current place. */
+sb_status context_use(const state_base *base, uint32_t kind, sb_slice subkey,
+                      sb_key *place, sb_error *err);
+
+/* The open state of a name, or NULL. */
+state_base *context_named(const sb_context *context, sb_slice name);
+
+/* A state for scans by name, open or only restored. */
+sb_status context_lookup(sb_context *context, const char *name, uint32_t *id,
+                         sb_error *err);
 
 /* A scan of all records of the current key and namespace of a state. */
 sb_status context_scan_options(const state_base *base,

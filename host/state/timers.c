@@ -1,28 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers: durable records in time order, of which the earliest are also kept
- * in memory (timer_cache.c). Every change goes to the keyed handle first, so
- * that a restart finds them all.
+ * Timers: a queue of (time, key, namespace). An element is the time as 8 bytes,
+ * big-endian with the sign bit flipped, then the length of the key as a varint,
+ * the key, the namespace. So byte order is time order.
  */
 #include "config.h"
 
-#include "host/state/timers.h"
+#include "host/state/context.h"
+#include "host/state/queue.h"
+
+#define TIMER_TIME_LEN 8u
 
 struct sb_timers {
   state_base base;
-  timer_cache cache;
-  buf record;  /* the record key that is being looked at */
-  buf current; /* the timer that was handed out last */
+  sb_queue queue;
+  buf record; /* the record of the timer that is being looked at */
 };
+
+static uint64_t
+timer_order(int64_t time_ms)
+{
+  return (uint64_t)time_ms ^ UINT64_C(1) << 63;
+}
+
+static int64_t
+timer_time(uint64_t order)
+{
+  uint64_t bits = order ^ UINT64_C(1) << 63;
+
+  return bits <= INT64_MAX ? (int64_t)bits : -(int64_t)(UINT64_MAX - bits) - 1;
+}
 
 static void
 timers_dispose(state_base *base)
 {
   sb_timers *timers = (sb_timers *)base;
 
-  timer_cache_dispose(&timers->cache);
+  queue_dispose(&timers->queue);
   buf_dispose(&timers->record);
-  buf_dispose(&timers->current);
 }
 
 static sb_status
@@ -31,47 +46,71 @@ timers_fail_memory(sb_error *err)
   return sb_fail(err, SB_NO_MEMORY, "could not keep timers: out of memory");
 }
 
+static sb_status
+timers_open_queue(sb_timers *timers, sb_error *err)
+{
+  sb_context *context = timers->base.context;
+  sb_queue_options options = {
+    .struct_size = sizeof options,
+    .key_group_first = context->key_group_first,
+    .key_group_last = context->key_group_last,
+  };
+  sb_status status = queue_init(&timers->queue, context->keyed, context->host,
+                                timers->base.id, &options, TIMER_TIME_LEN,
+                                err);
+
+  if (status != SB_OK)
+    return status;
+  buf_init(&timers->record, context->host, SB_KEY_MAX);
+  timers->base.dispose = timers_dispose;
+  return SB_OK;
+}
+
 sb_status
 sb_timers_open(sb_context *context, const char *name, sb_timers **out,
                sb_error *err)
 {
-  uint32_t groups = context->key_group_last - context->key_group_first + 1;
   state_base *base;
-  sb_timers *timers;
   sb_status status;
 
+  if (context == NULL || out == NULL)
+    return state_need(NULL, context == NULL ? "the context"
+                                            : "where to put timers", err);
   *out = NULL;
-  status = context_open(context, name, SB_STATE_TIMER, sizeof *timers, &base,
+  status = context_open(context, name, SB_STATE_TIMER, sizeof **out, &base,
                         err);
-  if (status != SB_OK)
-    return status;
-  timers = (sb_timers *)base;
-  if (base->dispose == NULL) {
-    if (timer_cache_init(&timers->cache, context->host, groups) != SB_OK)
-      return timers_fail_memory(err);
-    buf_init(&timers->record, context->host, SB_KEY_MAX);
-    buf_init(&timers->current, context->host, SB_KEY_MAX);
-    base->dispose = timers_dispose;
-  }
-  *out = timers;
-  return SB_OK;
+  if (status == SB_OK && base->dispose == NULL)
+    status = timers_open_queue((sb_timers *)base, err);
+  if (status == SB_OK)
+    *out = (sb_timers *)base;
+  return status;
+}
+
+static void
+timers_put_time(uint8_t *to, uint64_t order)
+{
+  int i;
+
+  for (i = 0; i < 8; i++)
+    to[i] = (uint8_t)(order >> (56 - 8 * i));
 }
 
 /* The record of a timer of the current key and namespace. */
 static sb_status
 timers_place(sb_timers *timers, int64_t time_ms, sb_key *place, sb_error *err)
 {
-  uint64_t order = timer_order(time_ms);
-  buf *record = &timers->record;
+  uint8_t time[TIMER_TIME_LEN];
   sb_status status;
-  int shift;
+  buf *record;
 
-  status = context_place(&timers->base, sb_slice_of(NULL, 0), place, err);
+  status = context_use((state_base *)timers, SB_STATE_TIMER,
+                       sb_slice_of(NULL, 0), place, err);
   if (status != SB_OK)
     return status;
+  record = &timers->record;
+  timers_put_time(time, timer_order(time_ms));
   buf_clear(record);
-  for (shift = 56; shift >= 0; shift -= 8)
-    buf_u8(record, (uint8_t)(order >> shift));
+  buf_add(record, time, sizeof time);
   buf_slice(record, place->key);
   buf_add(record, place->ns.data, place->ns.len);
   if (record->status == SB_TOO_LARGE)
@@ -81,140 +120,30 @@ timers_place(sb_timers *timers, int64_t time_ms, sb_key *place, sb_error *err)
   if (record->status != SB_OK)
     return timers_fail_memory(err);
   place->key = sb_slice_of(record->data, record->len);
-  place->ns = sb_slice_of(NULL, 0);
   return SB_OK;
-}
-
-static uint32_t
-timers_group(const sb_timers *timers, uint32_t key_group)
-{
-  return key_group - timers->base.context->key_group_first;
 }
 
 sb_status
 sb_timers_add(sb_timers *timers, int64_t time_ms, sb_error *err)
 {
-  sb_keyed *keyed = timers->base.context->keyed;
-  timer_entry *entry;
-  uint32_t group;
   sb_key place;
   sb_status status = timers_place(timers, time_ms, &place, err);
 
   if (status != SB_OK)
     return status;
-  group = timers_group(timers, place.key_group);
-  if (timer_cache_has(&timers->cache, group, place.key))
-    return SB_OK;
-  status = timer_cache_reserve(&timers->cache, group, place.key, &entry);
-  if (status != SB_OK)
-    return timers_fail_memory(err);
-  status = keyed->ops->put(keyed, &place, sb_slice_of(NULL, 0), 0, err);
-  if (status == SB_OK)
-    timer_cache_add(&timers->cache, group, entry);
-  else
-    timer_cache_unreserve(&timers->cache, entry);
-  return status;
+  return sb_queue_add(&timers->queue, place.key_group, place.key, NULL, err);
 }
 
 sb_status
 sb_timers_remove(sb_timers *timers, int64_t time_ms, sb_error *err)
 {
-  sb_keyed *keyed = timers->base.context->keyed;
   sb_key place;
   sb_status status = timers_place(timers, time_ms, &place, err);
 
   if (status != SB_OK)
     return status;
-  status = keyed->ops->remove(keyed, &place, err);
-  if (status == SB_OK)
-    timer_cache_remove(&timers->cache, timers_group(timers, place.key_group),
-                       place.key);
-  return status;
-}
-
-/* Reads rows into an empty group up to the cache's limit; the row after that
-   is the group's new bound. */
-static sb_status
-timers_fill_rows(sb_timers *timers, timer_group *group, sb_cursor *cursor,
-                 sb_error *err)
-{
-  sb_keyed *keyed = timers->base.context->keyed;
-  timer_cache *cache = &timers->cache;
-  sb_status status = SB_OK;
-  sb_row row;
-
-  while (status == SB_OK) {
-    status = keyed->ops->scan_next(keyed, cursor, &row, err);
-    if (status != SB_OK)
-      break;
-    if (row.key.len <= TIMER_TIME_LEN)
-      return sb_fail(err, SB_CORRUPT, "could not read timers: a record of %zu "
-                     "bytes", row.key.len);
-    if (group->count == cache->limit)
-      break;
-    if (timer_cache_fill(cache, group, row.key) != SB_OK)
-      return timers_fail_memory(err);
-  }
-  if (status != SB_OK && status != SB_END)
-    return status;
-  if (status == SB_END)
-    row.key = sb_slice_of(NULL, 0);
-  if (timer_cache_fill_end(cache, group, row.key) != SB_OK)
-    return timers_fail_memory(err);
-  return SB_OK;
-}
-
-static sb_status
-timers_fill(sb_timers *timers, timer_group *group, sb_error *err)
-{
-  sb_context *context = timers->base.context;
-  sb_keyed *keyed = context->keyed;
-  sb_scan_options options = { .struct_size = sizeof options };
-  sb_cursor *cursor;
-  sb_status status;
-
-  options.state = timers->base.id;
-  options.key_group_first = context->key_group_first +
-                            (uint32_t)(group - timers->cache.groups);
-  options.key_group_last = options.key_group_first;
-  if (group->bound != NULL)
-    options.start = sb_slice_of(group->bound->data, group->bound->len);
-  status = keyed->ops->scan_open(keyed, &options, &cursor, err);
-  if (status != SB_OK)
-    return status;
-  status = timers_fill_rows(timers, group, cursor, err);
-  keyed->ops->scan_close(keyed, cursor);
-  if (status != SB_OK)
-    timer_cache_fill_fail(&timers->cache, group);
-  return status;
-}
-
-/* The earliest timer's record at or before `order`. */
-static sb_status
-timers_earliest(sb_timers *timers, uint64_t order, sb_key *place,
-                sb_error *err)
-{
-  timer_group *group;
-  const timer_entry *entry;
-  sb_status status;
-
-  for (;;) {
-    group = timer_cache_earliest(&timers->cache, order);
-    if (group == NULL)
-      return SB_END;
-    if (group->count != 0)
-      break;
-    status = timers_fill(timers, group, err);
-    if (status != SB_OK)
-      return status;
-  }
-  entry = group->entries[group->first];
-  memset(place, 0, sizeof *place);
-  place->state = timers->base.id;
-  place->key_group = timers->base.context->key_group_first +
-                     (uint32_t)(group - timers->cache.groups);
-  place->key = sb_slice_of(entry->data, entry->len);
-  return SB_OK;
+  return sb_queue_remove(&timers->queue, place.key_group, place.key, NULL,
+                         err);
 }
 
 static sb_status
@@ -238,42 +167,37 @@ timers_decode(sb_slice record, sb_timer *timer, sb_error *err)
 sb_status
 sb_timers_peek(sb_timers *timers, sb_timer *timer, sb_error *err)
 {
-  sb_key place;
-  sb_status status = timers_earliest(timers, UINT64_MAX, &place, err);
+  sb_queue_element element;
+  sb_status status = state_use((state_base *)timers, SB_STATE_TIMER, err);
 
-  return status != SB_OK ? status : timers_decode(place.key, timer, err);
+  if (status == SB_OK)
+    status = sb_queue_peek(&timers->queue, &element, err);
+  return status != SB_OK ? status : timers_decode(element.bytes, timer, err);
 }
 
 sb_status
 sb_timers_poll(sb_timers *timers, int64_t until_ms, sb_timer *timer,
                sb_error *err)
 {
-  sb_keyed *keyed = timers->base.context->keyed;
+  uint8_t until[TIMER_TIME_LEN];
+  sb_queue_element element;
   sb_timer found;
-  sb_key place;
-  sb_status status;
+  sb_status status = sb_timers_peek(timers, &found, err);
 
-  status = timers_earliest(timers, timer_order(until_ms), &place, err);
   if (status != SB_OK)
     return status;
-  buf_clear(&timers->current);
-  buf_add(&timers->current, place.key.data, place.key.len);
-  if (timers->current.status != SB_OK)
-    return timers_fail_memory(err);
-  place.key = sb_slice_of(timers->current.data, timers->current.len);
-  status = timers_decode(place.key, &found, err);
-  if (status != SB_OK)
-    return status;
+  if (found.time_ms > until_ms)
+    return SB_END;
   /* Room for the new current key comes first: afterwards nothing can fail. */
   status = context_reserve_move(timers->base.context, found.key, found.ns,
                                 err);
+  timers_put_time(until, timer_order(found.time_ms));
   if (status == SB_OK)
-    status = keyed->ops->remove(keyed, &place, err);
+    status = sb_queue_poll(&timers->queue, sb_slice_of(until, sizeof until),
+                           &element, err);
   if (status != SB_OK)
     return status;
-  timer_cache_remove(&timers->cache, timers_group(timers, place.key_group),
-                     place.key);
-  context_move(timers->base.context, place.key_group, found.key, found.ns);
+  context_move(timers->base.context, element.key_group, found.key, found.ns);
   *timer = found;
   return SB_OK;
 }

@@ -487,6 +487,36 @@ store_remove(const sb_host *host, sb_store *s, const char *const *names,
   return first;
 }
 
+static sb_status
+store_copy_check(sb_store *s, const sb_copy_request *request, sb_error *err)
+{
+  sb_status status = store_name_check(request->source, err);
+
+  if (status == SB_OK)
+    status = store_name_check(request->name, err);
+  if (status != SB_OK)
+    return status;
+  if ((request->flags & ~SB_PUT_CREATE) != 0)
+    return sb_error_set(err, SB_INVALID,
+                        "could not copy to object \"%.300s\": unknown flags "
+                        "0x%x", request->name, request->flags);
+  if (!STORE_HAS(s, copy))
+    return sb_error_set(err, SB_UNSUPPORTED,
+                        "could not copy to object \"%.300s\": the store "
+                        "cannot copy", request->name);
+  return SB_OK;
+}
+
+sb_status
+store_copy_async(const sb_host *host, sb_store *s,
+                 const sb_copy_request *request, uint64_t *op, sb_error *err)
+{
+  sb_status status = store_copy_check(s, request, err);
+
+  (void)host;
+  return status == SB_OK ? s->ops->copy(s, request, op, err) : status;
+}
+
 sb_status
 store_copy(const sb_host *host, sb_store *s, const char *source_root,
            const char *source, const char *name, uint32_t flags,
@@ -495,18 +525,8 @@ store_copy(const sb_host *host, sb_store *s, const char *source_root,
   sb_copy_request request = { .source_root = source_root, .source = source,
                               .name = name, .flags = flags };
   store_wait wait;
-  sb_status status = store_name_check(source, err);
+  sb_status status = store_copy_check(s, &request, err);
 
-  if (status == SB_OK)
-    status = store_name_check(name, err);
-  if (status == SB_OK && (flags & ~SB_PUT_CREATE) != 0)
-    status = sb_error_set(err, SB_INVALID,
-                          "could not copy to object \"%.300s\": unknown flags "
-                          "0x%x", name, flags);
-  if (status == SB_OK && !STORE_HAS(s, copy))
-    status = sb_error_set(err, SB_UNSUPPORTED,
-                          "could not copy to object \"%.300s\": the store "
-                          "cannot copy", name);
   if (status == SB_OK)
     status = store_wait_init(&wait, host, err);
   if (status != SB_OK)

@@ -109,6 +109,10 @@ sb_status store_put_async(const sb_host *host, sb_store *s,
                           const sb_put_request *request, sb_error *err);
 sb_status store_head_async(const sb_host *host, sb_store *s,
                            const sb_name_request *request, sb_error *err);
+/* SB_UNSUPPORTED, here or as the result, where the store cannot copy. */
+sb_status store_copy_async(const sb_host *host, sb_store *s,
+                           const sb_copy_request *request, uint64_t *op,
+                           sb_error *err);
 
 /* Tries what the store can do with a few small objects under `prefix` ("" or a
    path without outer slashes), and removes them. SB_OK if it could find out,

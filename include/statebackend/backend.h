@@ -99,6 +99,10 @@ typedef struct sb_state_options {
   sb_migrate_fn *migrate;         /* NULL: values of other versions are
                                      returned as they are */
   void *migrate_arg;              /* used until the handle is closed */
+  void (*migrate_free)(void *migrate_arg); /* NULL, or called once when it is
+                                     not used any more: by close, or at once if
+                                     register_state fails or the state has a
+                                     callback with a migrate_free already */
 } sb_state_options;
 
 typedef struct sb_state_info {
@@ -259,6 +263,8 @@ typedef struct sb_part {
 
 #define SB_OPEN_READ_ONLY 1u     /* no writes, no snapshots, no objects made */
 #define SB_OPEN_HOST_OWNED 2u    /* the host deletes checkpoints' objects */
+#define SB_OPEN_NO_CLAIM 4u      /* what is restored stays its owner's: the
+                                    first checkpoint copies it */
 
 typedef struct sb_keyed_options {
   uint32_t struct_size;
@@ -390,7 +396,8 @@ typedef struct sb_keyed_ops {
      register_state, to see the restored blob and version and decide. */
   sb_status (*state_find)(sb_keyed *keyed, sb_slice name, sb_state_info *info,
                           sb_error *err);
-  /* The state of each number from 0 on; SB_END. */
+  /* The state of each number from 0 on; SB_NOT_FOUND for one that was dropped,
+     SB_END behind the last. */
   sb_status (*state_at)(sb_keyed *keyed, uint32_t index, sb_state_info *info,
                         sb_error *err);
   /* Forgets a state and all its records, in time that does not depend on how
@@ -409,6 +416,16 @@ typedef struct sb_keyed_ops {
   sb_status (*view_scan_next)(sb_view_cursor *cursor, sb_row *row,
                               sb_error *err);
   void (*view_scan_close)(sb_view_cursor *cursor);
+
+  /* Timers: removes all records of the key group up to and with `key`. What
+     segments hold of them costs nothing. */
+  sb_status (*remove_through)(sb_keyed *keyed, const sb_key *key,
+                              sb_error *err);
+
+  /* What the handle was opened with, without the parts and wake. Any thread;
+     strings are borrowed until close. */
+  sb_status (*describe)(sb_keyed *keyed, sb_keyed_options *options,
+                        sb_error *err);
 } sb_keyed_ops;
 
 /* 1 if a keyed handle's table is long enough for `method` and has it. */

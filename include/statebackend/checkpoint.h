@@ -21,6 +21,7 @@
 #define STATEBACKEND_CHECKPOINT_H
 
 #include <statebackend/backend.h>
+#include <statebackend/savepoint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,10 +45,18 @@ typedef struct sb_coordinator_options {
   void (*finished)(void *arg, uint64_t id, sb_status status,
                    const sb_error *err);
   void *arg;
+  /* Where a job that has no checkpoint of its own begins: a savepoint, or with
+     restore_savepoint NULL the checkpoint restore_id of another job. Ignored
+     once the job has a checkpoint, which it then goes on from. */
+  uint32_t restore_mode;          /* SB_RESTORE_..., 0: nowhere */
+  uint32_t reserved;
+  const char *restore_job;        /* path part of the source's job */
+  const char *restore_savepoint;
 } sb_coordinator_options;
 
 /* Takes the job over and reads what to restore: *restored is NULL for a fresh
-   job, else owned by the coordinator until its close. */
+   job, else owned by the coordinator until its close. A source that was not
+   claimed stays pinned until the first commit. */
 SB_EXPORT sb_status sb_coordinator_open(sb_backend *backend,
                                         const sb_host *host,
                                         const sb_coordinator_options *options,
@@ -62,6 +71,29 @@ SB_EXPORT uint64_t sb_coordinator_generation(const sb_coordinator *c);
    SB_BUSY while another is under way; SB_FENCED when the job is lost. */
 SB_EXPORT sb_status sb_coordinator_trigger(sb_coordinator *c, sb_slice blob,
                                            uint64_t *id, sb_error *err);
+
+#define SB_TRIGGER_CHECKPOINT 10u
+#define SB_TRIGGER_FULL 20u       /* shares nothing with earlier checkpoints */
+#define SB_TRIGGER_SAVEPOINT 30u  /* a directory that shares nothing with
+                                     any */
+#define SB_TRIGGER_CANONICAL 40u  /* a savepoint that no backend is needed
+                                     for: see savepoint.h */
+
+typedef struct sb_trigger_options {
+  uint32_t struct_size;
+  uint32_t kind;                  /* SB_TRIGGER_... */
+  const char *savepoint;          /* its name; copied */
+  sb_slice blob;                  /* copied */
+  const sb_canonical_options *canonical; /* or NULL; used until the last
+                                     snapshot call of this checkpoint */
+} sb_trigger_options;
+
+/* The same for all kinds. Savepoints are no checkpoints: the job never
+   restores them by itself, their failures are not counted, and handles hear
+   nothing of one that has succeeded. */
+SB_EXPORT sb_status sb_coordinator_trigger_as(
+  sb_coordinator *c, const sb_trigger_options *options, uint64_t *id,
+  sb_error *err);
 
 /* Replaces the blob of a checkpoint under way, up to the last snapshot call:
    for what is known only when the barrier has passed. */

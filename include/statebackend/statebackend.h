@@ -22,7 +22,9 @@
 #include <statebackend/backend.h>
 #include <statebackend/keygroup.h>
 #include <statebackend/state.h>
+#include <statebackend/queue.h>
 #include <statebackend/checkpoint.h>
+#include <statebackend/savepoint.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -12,11 +12,13 @@
 #include "tests/simulator/life.h"
 
 value_ref
-act_value(life *l)
+act_value(const subtask *t, uint32_t state)
 {
+  life *l = t->job->l;
   value_ref value;
   uint32_t max = rng_chance(&l->rng, 30) ? l->value_max : l->value_usual;
 
+  value.version = t->job->versions[state];
   value.seed = rng_mix(++l->value_serial);
   value.len = (uint32_t)rng_skewed(&l->rng, max);
   if (rng_chance(&l->rng, 300))
@@ -35,6 +37,8 @@ act_set(subtask *t, size_t index, cell c)
     cell_text(&l->sp, index, &c, text, sizeof text);
     sim_say(&l->s, "now %s", text);
   }
+  c.end_ms = space_end(&l->sp, space_place(&l->sp, index).state,
+                       c.expires_ms);
   model_set(&t->job->m, index, c);
 }
 
@@ -65,9 +69,12 @@ act_place(subtask *t, place *at)
 
 /* Expiry of values that are long enough to be told from any other. */
 uint64_t
-act_expiry(subtask *t, uint32_t len)
+act_expiry(subtask *t, uint32_t state, uint32_t len)
 {
   life *l = t->job->l;
+
+  if (l->sp.states[state].time_kind == SB_TIME_STAMP)
+    return subtask_now_ms(t);
 
   if (len < 8 || !rng_chance(&l->rng, l->expiry))
     return 0;
@@ -77,7 +84,7 @@ act_expiry(subtask *t, uint32_t len)
 static cell
 act_cell(value_ref value, uint64_t expires_ms)
 {
-  cell c = { value, expires_ms, NULL };
+  cell c = { value, expires_ms, NULL, 0 };
 
   return c;
 }
@@ -132,6 +139,7 @@ act_get(subtask *t, place at, size_t index)
 {
   sb_key key = space_sb_key(&t->job->l->sp, at, t->ids[at.state]);
   sb_slice value = { NULL, 0 };
+  uint64_t from = subtask_from_ms(t, at.state);
   sb_error err;
   sb_status status = t->keyed->ops->get(t->keyed, &key, &value, &err);
 
@@ -140,7 +148,7 @@ act_get(subtask *t, place at, size_t index)
     return;
   t->job->l->did.compared++;
   if (!cell_agrees(&t->job->l->sp, at.state, &t->job->m.cells[index], status,
-                    value, subtask_now_ms(t)))
+                   value, from, subtask_now_ms(t)))
     act_wrong(t, "get", index, status, value);
 }
 
@@ -149,17 +157,17 @@ act_put(subtask *t, place at, size_t index)
 {
   life *l = t->job->l;
   sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
-  value_ref value = act_value(l);
-  uint64_t expires = act_expiry(t, value.len);
+  value_ref value = act_value(t, at.state);
+  uint64_t expires = act_expiry(t, at.state, value.len);
   sb_error err;
   sb_status status;
 
   value_fill(value, t->bytes);
   status = t->keyed->ops->put(t->keyed, &key,
-                              sb_slice_of(t->bytes, value.len), expires,
+                              sb_slice_of(t->bytes, value_size(value)), expires,
                               &err);
   batch_settled(t, index, status);
-  memset(t->bytes, 0xB5, value.len);
+  memset(t->bytes, 0xB5, value_size(value));
   if (!job_tolerates(t->job, status, &err, "put"))
     act_set(t, index, act_cell(value, expires));
 }
@@ -169,24 +177,24 @@ act_append(subtask *t, place at, size_t index)
 {
   life *l = t->job->l;
   sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
-  value_ref value = act_value(l);
+  value_ref value = act_value(t, at.state);
   cell c;
   uint64_t expires;
   sb_error err;
   sb_status status;
 
   value.len = value.len % 600 + 8;
-  expires = act_expiry(t, value.len);
+  expires = act_expiry(t, at.state, value.len);
   value_fill(value, t->bytes);
   status = t->keyed->ops->append(t->keyed, &key,
-                                 sb_slice_of(t->bytes, value.len), expires,
+                                 sb_slice_of(t->bytes, value_size(value)), expires,
                                  &err);
   batch_settled(t, index, status);
-  memset(t->bytes, 0xB5, value.len);
+  memset(t->bytes, 0xB5, value_size(value));
   if (job_tolerates(t->job, status, &err, "append"))
     return;
   c = t->job->m.cells[index];
-  c.list = list_push(&l->sp, c.list, value, expires);
+  c.list = list_push(&l->sp, at.state, c.list, value, expires);
   act_set(t, index, c);
 }
 
@@ -224,7 +232,7 @@ typedef struct updating {
   subtask *t;
   size_t index;
   value_ref value;
-  uint64_t expires_ms;
+  uint64_t expires_ms, from_ms;
   uint32_t action;
   int calls, fails;
   uint8_t *bytes;
@@ -242,8 +250,8 @@ act_updated(void *arg, sb_update *update)
   u->calls++;
   batch_sync(t);
   if (!cell_agrees(&t->job->l->sp, at.state, c,
-                    update->exists ? SB_OK : SB_NOT_FOUND, bytes,
-                    subtask_now_ms(t)) ||
+                   update->exists ? SB_OK : SB_NOT_FOUND, bytes, u->from_ms,
+                   subtask_now_ms(t)) ||
       (update->exists && update->expires_ms != c->expires_ms))
     act_wrong(t, "update", u->index, update->exists ? SB_OK : SB_NOT_FOUND,
               bytes);
@@ -253,11 +261,11 @@ act_updated(void *arg, sb_update *update)
   if (u->action == SB_UPDATE_IN_PLACE && (!update->exists || !update->len))
     update->action = u->action = SB_UPDATE_KEEP;
   if (u->action == SB_UPDATE_IN_PLACE) {
-    u->value.len = (uint32_t)update->len;
+    u->value.len = (uint32_t)update->len - u->value.version % 3;
     u->expires_ms = update->expires_ms;
     value_fill(u->value, update->data);
   } else if (u->action == SB_UPDATE_PUT) {
-    update->replacement = sb_slice_of(u->bytes, u->value.len);
+    update->replacement = sb_slice_of(u->bytes, value_size(u->value));
     update->expires_ms = u->expires_ms;
   }
   return SB_OK;
@@ -278,8 +286,9 @@ act_update(subtask *t, place at, size_t index)
   memset(&u, 0, sizeof u);
   u.t = t;
   u.index = index;
-  u.value = act_value(l);
-  u.expires_ms = act_expiry(t, u.value.len);
+  u.from_ms = subtask_from_ms(t, at.state);
+  u.value = act_value(t, at.state);
+  u.expires_ms = act_expiry(t, at.state, u.value.len);
   u.action = actions[rng_below(&l->rng, 5)];
   u.fails = rng_chance(&l->rng, 30);
   u.bytes = t->bytes;
@@ -316,6 +325,11 @@ act_remove_range(subtask *t)
 
   if (!walk_options(t, &options, &state, 0))
     return;
+  if (rng_chance(&l->rng, l->namespaces)) { /* a whole namespace */
+    options.key_group_first = t->group_first;
+    options.key_group_last = t->group_last;
+    options.has_key = 0;
+  }
   status = t->keyed->ops->remove_range(t->keyed, &options, &err);
   batch_sync(t);
   if (job_tolerates(j, status, &err, "remove_range"))
@@ -403,9 +417,9 @@ act_step(subtask *t)
     batch_step(t);
   else if (pick < l->batch + l->scan)
     walks_step(t);
-  else if (pick < l->batch + l->scan + 5)
+  else if (pick < l->batch + l->scan + 5 + l->namespaces / 50)
     act_remove_range(t);
-  else if (pick < l->batch + l->scan + 15)
+  else if (pick < l->batch + l->scan + 25)
     views_open(t);
   else
     act_single(t);

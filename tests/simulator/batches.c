@@ -66,9 +66,9 @@ entry_check(entry *e, const char *what, sb_status status)
   const space *sp = &t->job->l->sp;
 
   t->job->l->did.compared++;
-  if (!cell_agrees(sp, space_place(sp, e->cell).state,
-                    &e->want, status, sb_slice_of(e->seen, e->seen_len),
-                    subtask_now_ms(t)))
+  if (!cell_agrees(sp, space_place(sp, e->cell).state, &e->want, status,
+                   sb_slice_of(e->seen, e->seen_len), e->from_ms,
+                   subtask_now_ms(t)))
     entry_wrong(e, what, status);
 }
 
@@ -78,7 +78,7 @@ entry_write(entry *e)
   subtask *t = e->subtask;
   space *sp = &t->job->l->sp;
   place at = space_place(sp, e->cell);
-  cell c = { e->value, e->expires_ms, NULL };
+  cell c = { e->value, e->expires_ms, NULL, 0 };
 
   if (e->op.kind == SB_OP_CLEAR) {
     for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys;
@@ -86,7 +86,7 @@ entry_write(entry *e)
       act_set(t, space_cell(sp, at), cell_absent());
   } else if (e->op.kind == SB_OP_APPEND) {
     c = t->job->m.cells[e->cell];
-    c.list = list_push(sp, c.list, e->value, e->expires_ms);
+    c.list = list_push(sp, at.state, c.list, e->value, e->expires_ms);
     act_set(t, e->cell, c);
   } else if (e->op.kind == SB_OP_REMOVE) {
     act_set(t, e->cell, cell_absent());
@@ -183,11 +183,11 @@ entry_update(void *arg, sb_update *update)
     e->action = SB_UPDATE_KEEP;
   update->action = e->action;
   if (e->action == SB_UPDATE_IN_PLACE) {
-    e->value.len = (uint32_t)update->len;
+    e->value.len = (uint32_t)update->len - e->value.version % 3;
     e->expires_ms = update->expires_ms;
     value_fill(e->value, update->data);
   } else if (e->action == SB_UPDATE_PUT) {
-    update->replacement = sb_slice_of(e->sent, e->value.len);
+    update->replacement = sb_slice_of(e->sent, value_size(e->value));
     update->expires_ms = e->expires_ms;
   }
   return SB_OK;
@@ -216,15 +216,15 @@ entry_kind(life *l, uint32_t state)
 static void
 entry_fill_value(subtask *t, entry *e)
 {
-  life *l = t->job->l;
+  uint32_t state = space_place(&t->job->l->sp, e->cell).state;
 
-  e->value = act_value(l);
+  e->value = act_value(t, state);
   if (e->op.kind == SB_OP_APPEND)
     e->value.len = e->value.len % 600 + 8;
-  e->expires_ms = act_expiry(t, e->value.len);
-  e->sent = sim_memory(NULL, e->value.len + 1);
+  e->expires_ms = act_expiry(t, state, e->value.len);
+  e->sent = sim_memory(NULL, value_size(e->value) + 1);
   value_fill(e->value, e->sent);
-  e->op.value = sb_slice_of(e->sent, e->value.len);
+  e->op.value = sb_slice_of(e->sent, value_size(e->value));
   e->op.expires_ms = e->expires_ms;
 }
 
@@ -244,6 +244,7 @@ entry_make(subtask *t, entry *e)
   e->cell = space_cell(&l->sp, at);
   e->saw_exists = -1;
   e->mark = t->job->m.log_count;
+  e->from_ms = subtask_from_ms(t, at.state);
   e->op.struct_size = sizeof e->op;
   e->op.status = ENTRY_PENDING;
   e->op.kind = entry_kind(l, at.state);
@@ -320,7 +321,7 @@ entry_out(subtask *t, sb_op *op)
   e->out = 1;
   t->batch.out++;
   if (op->kind == SB_OP_SCAN_OPEN && op->status == SB_OK)
-    walk_take(t, op->cursor, e->scan_state, &e->scan, e->mark);
+    walk_take(t, op->cursor, e->scan_state, &e->scan, e->mark, 0);
   if (op->kind == SB_OP_GET && op->status == SB_NOT_FOUND)
     entry_check(e, "get", SB_NOT_FOUND);
   if (op->kind != SB_OP_GET || op->status != SB_OK)

@@ -19,6 +19,7 @@ typedef struct pass {
   const comparison *c;
   uint32_t state;
   uint16_t *seen;
+  uint64_t began_ms;
   char text[400];
 } pass;
 
@@ -28,6 +29,15 @@ pass_now(const pass *p)
   const sb_host *host = &p->c->process->host;
 
   return host->clock_ms(host);
+}
+
+/* What has ended by then must not come. */
+static uint64_t
+pass_from(const pass *p)
+{
+  if (p->c->l->sp.states[p->state].flags & SB_STATE_EVENT_TIME)
+    return p->c->event_ms;
+  return p->c->view != NULL ? p->c->opened_ms : p->began_ms;
 }
 
 static void
@@ -63,9 +73,12 @@ pass_element(pass *p, size_t index, sb_slice bytes)
     if (node == NULL)
       pass_fail(p, "an element that should not be there");
     p->seen[index]++;
+    if (node != NULL && value_equal(node->value, bytes) &&
+        end_is_over(&p->c->l->sp, p->state, node->end_ms, pass_from(p)))
+      pass_fail(p, "an element that has expired");
     if (node == NULL || value_equal(node->value, bytes))
       return;
-    if (node->expires_ms == 0 || node->expires_ms > now)
+    if (node->end_ms == 0 || node->end_ms > now)
       pass_fail(p, "another element");
   }
 }
@@ -97,6 +110,8 @@ pass_row(pass *p, const sb_row *row)
     pass_fail(p, "a row that should be gone");
   if (!value_equal(c->value, row->value) || row->expires_ms != c->expires_ms)
     pass_fail(p, "another value");
+  if (end_is_over(sp, p->state, c->end_ms, pass_from(p)))
+    pass_fail(p, "a row that has expired");
 }
 
 static void
@@ -119,7 +134,7 @@ pass_end(pass *p)
       pass_fail(p, "a row is missing");
     for (node = c->list; node != NULL && node->count > p->seen[i];
          node = node->before)
-      if (node->expires_ms == 0 || node->expires_ms > now)
+      if (node->end_ms == 0 || node->end_ms > now)
         pass_fail(p, "an element is missing");
   }
 }
@@ -161,8 +176,9 @@ pass_order(pass *p, record *last, const sb_row *row, sb_slice *copies)
   last->subkey = sb_slice_of(copies[2].data, now.subkey.len);
 }
 
+/* One of the two cursors, the other is NULL. */
 static sb_status
-pass_rows(pass *p, sb_cursor *cursor, sb_error *err)
+pass_rows(pass *p, sb_cursor *cursor, sb_view_cursor *viewed, sb_error *err)
 {
   sb_keyed *keyed = p->c->keyed;
   uint8_t bytes[3][512];
@@ -172,7 +188,9 @@ pass_rows(pass *p, sb_cursor *cursor, sb_error *err)
   memset(&last, 0, sizeof last);
   for (;;) {
     sb_row row;
-    sb_status status = keyed->ops->scan_next(keyed, cursor, &row, err);
+    sb_status status =
+      viewed != NULL ? keyed->ops->view_scan_next(viewed, &row, err)
+                     : keyed->ops->scan_next(keyed, cursor, &row, err);
 
     if (status == SB_END)
       return SB_OK;
@@ -181,6 +199,7 @@ pass_rows(pass *p, sb_cursor *cursor, sb_error *err)
     pass_row(p, &row);
     pass_order(p, &last, &row, copies);
     p->c->l->did.compared++;
+    p->c->l->did.view_rows += viewed != NULL;
   }
 }
 
@@ -189,7 +208,8 @@ pass_run(pass *p, sb_error *err)
 {
   const comparison *c = p->c;
   sb_scan_options options;
-  sb_cursor *cursor;
+  sb_cursor *cursor = NULL;
+  sb_view_cursor *viewed = NULL;
   sb_status status;
 
   memset(&options, 0, sizeof options);
@@ -197,11 +217,17 @@ pass_run(pass *p, sb_error *err)
   options.state = c->ids[p->state];
   options.key_group_first = c->group_first;
   options.key_group_last = c->group_last;
-  status = c->keyed->ops->scan_open(c->keyed, &options, &cursor, err);
+  p->began_ms = pass_now(p);
+  status = c->view != NULL
+           ? c->keyed->ops->view_scan_open(c->view, &options, &viewed, err)
+           : c->keyed->ops->scan_open(c->keyed, &options, &cursor, err);
   if (status != SB_OK)
     return status;
-  status = pass_rows(p, cursor, err);
-  c->keyed->ops->scan_close(c->keyed, cursor);
+  status = pass_rows(p, cursor, viewed, err);
+  if (viewed != NULL)
+    c->keyed->ops->view_scan_close(viewed);
+  else
+    c->keyed->ops->scan_close(c->keyed, cursor);
   if (status == SB_OK)
     pass_end(p);
   return status;
@@ -216,7 +242,7 @@ compare_all(const comparison *c, sb_error *err)
   uint32_t i;
 
   for (i = 0; i < sp->state_count && status == SB_OK; i++) {
-    pass p = { c, i, seen, "" };
+    pass p = { c, i, seen, 0, "" };
 
     if ((c->states >> i & 1) == 0)
       continue;
@@ -241,18 +267,21 @@ compare_gets(const comparison *c, uint32_t count, rng *r, sb_error *err)
     uint32_t group = sp->keys[at.key].group;
     sb_slice value = { NULL, 0 };
     sb_key key;
+    uint64_t from;
     sb_status status;
 
     if ((c->states >> at.state & 1) == 0 || group < c->group_first ||
         group > c->group_last)
       continue;
     key = space_sb_key(sp, at, c->ids[at.state]);
+    from = sp->states[at.state].flags & SB_STATE_EVENT_TIME
+           ? c->event_ms : host->clock_ms(host);
     status = c->keyed->ops->get(c->keyed, &key, &value, err);
     if (status != SB_OK && status != SB_NOT_FOUND)
       return status;
     c->l->did.compared++;
-    if (!cell_agrees(sp, at.state, &c->cells[index], status, value,
-                      host->clock_ms(host))) {
+    if (!cell_agrees(sp, at.state, &c->cells[index], status, value, from,
+                     host->clock_ms(host))) {
       char want[200], got[100];
 
       cell_text(sp, index, &c->cells[index], want, sizeof want);

@@ -373,7 +373,7 @@ script_compare(script *s)
     subtask *t = &s->j->subtasks[i];
     comparison c = { s->l, s->j->process, t->keyed, t->ids, t->states,
                      t->group_first, t->group_last, s->j->m.cells,
-                     "after the fault" };
+                     "after the fault", NULL, 0, 0 };
 
     script_must(s, compare_all(&c, &err), &err, "a scan");
     script_must(s, compare_gets(&c, 10, &s->l->rng, &err), &err, "a get");

@@ -26,7 +26,8 @@ final_must(final *f, sb_status status, const sb_error *err, const char *what)
 }
 
 static void
-final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids)
+final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids,
+               const uint32_t *versions)
 {
   const space *sp = &f->l->sp;
   uint32_t i;
@@ -38,11 +39,7 @@ final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids)
 
     if ((c->states >> i & 1) == 0)
       continue;
-    memset(&options, 0, sizeof options);
-    options.struct_size = sizeof options;
-    options.kind = sp->states[i].kind;
-    options.name = sb_slice_of(sp->states[i].name,
-                               strlen(sp->states[i].name));
+    life_state_options(f->l, i, versions[i], &options);
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
     final_must(f, keyed->ops->register_state(keyed, &options, &info, &err),
@@ -61,7 +58,7 @@ final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
   uint32_t ids[MODEL_STATES_MAX];
   comparison c = { l, f->process, NULL, ids,
                    a->states & operator_states(l, number), 0,
-                   l->sp.groups - 1, a->cells, "in the end" };
+                   l->sp.groups - 1, a->cells, "in the end", NULL, 0, 0 };
   sb_error err;
 
   memset(&options, 0, sizeof options);
@@ -76,7 +73,7 @@ final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
   final_must(f, f->backend->ops->open_keyed(f->backend, &options, &keyed,
                                             &err), &err, "open_keyed");
   c.keyed = keyed;
-  final_register(f, keyed, &c, ids);
+  final_register(f, keyed, &c, ids, a->versions);
   final_must(f, compare_all(&c, &err), &err, "scan");
   final_must(f, compare_gets(&c, 30, &l->rng, &err), &err, "get");
   keyed->ops->close(keyed);

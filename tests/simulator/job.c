@@ -248,6 +248,31 @@ job_restore(job *j)
   l->did.restored++;
 }
 
+/* Schema versions grow from life to life, of what this one registers. */
+static void
+job_versions(job *j)
+{
+  life *l = j->l;
+  uint32_t i;
+  size_t k;
+
+  if (j->from != NULL)
+    memcpy(j->versions, j->from->versions, sizeof j->versions);
+  for (i = 0; i < l->sp.state_count; i++) {
+    if ((j->registers >> i & 1) == 0)
+      continue;
+    if (l->migrates != 0 && rng_chance(&l->rng, l->migrates) &&
+        j->versions[i] < LIFE_VERSIONS_MAX)
+      j->versions[i] += (uint32_t)rng_range(&l->rng, 1, 2);
+    if (l->drops != 0 && rng_chance(&l->rng, l->drops))
+      j->drops |= 1u << i;
+  }
+  for (k = 0; l->migrates != 0 && k < l->sp.cells; k++) {
+    i = space_place(&l->sp, k).state;
+    j->m.cells[k] = cell_migrated(&l->sp, i, j->m.cells[k], j->versions[i]);
+  }
+}
+
 static void
 job_start_subtasks(job *j)
 {
@@ -431,6 +456,7 @@ job_main(void *arg)
   if (rng_chance(&l->rng, 300))
     job_gc(j);
   job_restore(j);
+  job_versions(j);
   job_start_subtasks(j);
   while (!subtasks_are(j, 0))
     sim_sleep(&l->s, SIM_MS);

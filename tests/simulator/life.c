@@ -133,6 +133,34 @@ life_character(life *l)
   l->checkpoint_every_ms = (uint32_t)rng_range(r, 4, 400);
 }
 
+/* What came later, from numbers of its own: the rest of a life stays as it
+   was. */
+static void
+life_features(life *l)
+{
+  rng r = rng_of(l->s.seed, 11);
+  uint32_t i;
+
+  l->full = rng_chance(&r, 350);
+  l->migrates = some(&r, 350, 600);
+  l->drops = some(&r, 200, 150);
+  l->namespaces = some(&r, 300, 500);
+  l->event = some(&r, 600, 100);
+  for (i = 0; i < l->sp.state_count; i++) {
+    space_state *s = &l->sp.states[i];
+
+    if (s->kind == SB_STATE_TIMER || !rng_chance(&r, 500))
+      continue;
+    if (rng_chance(&r, 600)) {
+      s->time_kind = SB_TIME_STAMP;
+      s->ttl_ms = rng_chance(&r, 100) ? 0 : rng_range(&r, 1, 5000);
+    }
+    s->flags = (rng_chance(&r, 300) ? SB_STATE_EVENT_TIME : 0) |
+               (rng_chance(&r, 250) ? SB_STATE_SHOW_EXPIRED : 0) |
+               (rng_chance(&r, 200) ? SB_STATE_MOSTLY_HIT : 0);
+  }
+}
+
 /* ---- the master --------------------------------------------------------- */
 
 static int
@@ -314,7 +342,8 @@ life_print(const life_counts *did)
   static const char *const names[] = {
     "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
     "readers", "gcs", "compared", "tolerated", "early-flushes",
-    "compactions", "cold-reads", "interrupts", "requests", "faults", "flips",
+    "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
+    "dropped", "full", "requests", "faults", "flips",
     "switches", "virtual-ms"
   };
   const uint64_t *values = (const uint64_t *)(const void *)did;
@@ -331,6 +360,7 @@ life_of_seed(uint64_t seed, uint64_t steps, int verbose,
              const life_special *special, life_result *result)
 {
   life *l = sim_memory(NULL, sizeof *l);
+  uint32_t i;
   int failed;
 
   memset(l, 0, sizeof *l);
@@ -340,6 +370,10 @@ life_of_seed(uint64_t seed, uint64_t steps, int verbose,
   l->steps_max = steps;
   life_character(l);
   l->engine_options.layout = seed % 4 == 3;
+  for (i = 0; i <= LIFE_VERSIONS_MAX; i++)
+    l->migrators[i] = (migrator){ l, i };
+  if (special == NULL)
+    life_features(l);
   if (special != NULL && special->prepare != NULL)
     special->prepare(special->arg, l);
   l->master = sim_process_new(&l->s, "master", NULL);

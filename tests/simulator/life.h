@@ -38,6 +38,7 @@ typedef struct attempt {
   int fate, removing, pins;
   cell *cells;              /* what it must hold */
   uint32_t states;          /* mask of those known to it */
+  uint32_t versions[MODEL_STATES_MAX];
   char **names;             /* its objects, without _metadata */
   size_t name_count;
   char blob[48];
@@ -47,8 +48,15 @@ typedef struct attempt {
 typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
-    interrupts, requests, faults, flips, switches, virtual_ms;
+    interrupts, view_rows, migrated, dropped, full, requests, faults, flips,
+    switches, virtual_ms;
 } life_counts;
+
+#define LIFE_VERSIONS_MAX 48
+typedef struct migrator {   /* to one schema version */
+  struct life *l;
+  uint32_t version;
+} migrator;
 
 struct life {
   sim s;
@@ -66,6 +74,10 @@ struct life {
   uint32_t value_max, value_usual, expiry, busy, batch, scan, pressure;
   uint32_t checkpoint_every_ms, idle, unrest;
   int full;                 /* whole snapshots now and then */
+  uint32_t migrates, drops; /* per mille, of states at a restart */
+  uint32_t event;           /* per mille: the event time grows */
+  uint32_t namespaces;      /* per mille: keys and removals of namespaces */
+  migrator migrators[LIFE_VERSIONS_MAX + 1];
   uint32_t trouble;         /* 0 none; else how unkind the bucket gets */
   uint32_t alloc_trouble;   /* per mille in troubled phases */
   uint64_t memory_size;
@@ -105,6 +117,7 @@ typedef struct walk {       /* a cursor and what it has shown */
   sb_scan_options options;
   uint32_t state;
   size_t mark;              /* of the model's log */
+  uint64_t from_ms;
   uint16_t *seen;           /* by cell */
   size_t row_cell;          /* of the row last returned */
   uint32_t row_element;
@@ -116,7 +129,8 @@ typedef struct view {
   subtask *subtask;
   sb_view *handle;
   cell *cells;
-  uint64_t opened_ms;
+  uint64_t opened_ms, event_ms;
+  uint32_t states;          /* of its subtask */
   int over;                 /* its task has closed it */
 } view;
 
@@ -137,6 +151,7 @@ typedef struct entry {      /* of a batch */
   sb_scan_options scan;
   uint32_t scan_state;
   size_t mark;              /* of the model's log, at submission */
+  uint64_t from_ms;
 } entry;
 
 typedef struct batch {
@@ -164,6 +179,7 @@ struct subtask {
   batch batch;
   notice notices[16];
   uint32_t notice_count;
+  uint64_t event_ms;
   int ready, closed, interrupted;
   int poked;                /* to write one key; 0 when that is done */
   uint8_t *bytes;           /* of the value being written */
@@ -184,6 +200,8 @@ struct job {
   model m;
   uint32_t states;          /* mask: known to the restored checkpoint */
   uint32_t registers;       /* mask: which it registers */
+  uint32_t drops;           /* mask: which it drops first */
+  uint32_t versions[MODEL_STATES_MAX];
   sb_checkpoint *restored;
   attempt *from;
   round rounds[LIFE_ROUNDS_MAX];
@@ -271,16 +289,21 @@ const char *operator_id(uint32_t number);
 void subtask_main(void *arg);
 void subtask_dispose(subtask *t);
 uint64_t subtask_now_ms(const subtask *t);
+/* The time that a call on a state which begins now must know of. */
+uint64_t subtask_from_ms(const subtask *t, uint32_t state);
+/* How a state is registered with a schema version, migration and all. */
+void life_state_options(life *l, uint32_t state, uint32_t version,
+                        sb_state_options *options);
 
 /* act.c: one random operation, checked against the model */
 void act_step(subtask *t);
-value_ref act_value(life *l);
+value_ref act_value(const subtask *t, uint32_t state);
 void act_set(subtask *t, size_t index, cell c);
 /* Writes one key; 0 if there is none to write. */
 int act_write_one(subtask *t);
 /* A random place of a registered state in the subtask's groups; 0 if none. */
 int act_place(subtask *t, place *at);
-uint64_t act_expiry(subtask *t, uint32_t len);
+uint64_t act_expiry(subtask *t, uint32_t state, uint32_t len);
 
 /* walks.c: cursors kept open across writes */
 void walks_step(subtask *t);
@@ -292,7 +315,7 @@ int walk_selects(const subtask *t, const sb_scan_options *options,
                  uint32_t state, size_t index);
 /* Takes the handle; closes it if there are enough. */
 void walk_take(subtask *t, sb_cursor *handle, uint32_t state,
-               const sb_scan_options *options, size_t mark);
+               const sb_scan_options *options, size_t mark, uint64_t from_ms);
 
 /* views.c */
 void views_open(subtask *t);
@@ -319,6 +342,9 @@ typedef struct comparison {
   uint32_t group_first, group_last;
   const cell *cells;
   const char *what;
+  sb_view *view;            /* NULL, or its scans */
+  uint64_t event_ms;        /* of the handle */
+  uint64_t opened_ms;       /* of the view */
 } comparison;
 /* SB_OK; a failure of the handle is returned, a difference fails the run. */
 sb_status compare_all(const comparison *c, sb_error *err);

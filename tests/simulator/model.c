@@ -242,16 +242,38 @@ value_word(value_ref value, uint64_t i)
   return rng_mix(value.seed + i);
 }
 
+size_t
+value_size(value_ref value)
+{
+  return (size_t)value.len + value.version % 3;
+}
+
+/* The last byte, and those behind it, are the version's. */
+static uint64_t
+value_tagged(value_ref value, uint64_t i)
+{
+  uint64_t word = value_word(value, i), at;
+
+  for (at = i * 8; at < i * 8 + 8; at++)
+    if (at + 1 >= value.len) {
+      word &= ~(0xffull << (at % 8 * 8));
+      word |= (uint64_t)(value.version & 0xff) << (at % 8 * 8);
+    }
+  return word;
+}
+
 void
 value_fill(value_ref value, void *bytes)
 {
   uint8_t *p = bytes;
   uint64_t i, word;
+  size_t size = value_size(value);
 
-  for (i = 0; i * 8 < value.len; i++) {
-    size_t n = value.len - i * 8 < 8 ? (size_t)(value.len - i * 8) : 8;
+  for (i = 0; i * 8 < size; i++) {
+    size_t n = size - i * 8 < 8 ? (size_t)(size - i * 8) : 8;
 
-    word = value_word(value, i);
+    word = i * 8 + 8 < value.len ? value_word(value, i)
+                                 : value_tagged(value, i);
     memcpy(p + i * 8, &word, n);
   }
 }
@@ -261,13 +283,15 @@ value_equal(value_ref value, sb_slice bytes)
 {
   const uint8_t *p = bytes.data;
   uint64_t i, word;
+  size_t size = value_size(value);
 
-  if (value.len != bytes.len)
+  if (size != bytes.len)
     return 0;
-  for (i = 0; i * 8 < value.len; i++) {
-    size_t n = value.len - i * 8 < 8 ? (size_t)(value.len - i * 8) : 8;
+  for (i = 0; i * 8 < size; i++) {
+    size_t n = size - i * 8 < 8 ? (size_t)(size - i * 8) : 8;
 
-    word = value_word(value, i);
+    word = i * 8 + 8 < value.len ? value_word(value, i)
+                                 : value_tagged(value, i);
     if (memcmp(p + i * 8, &word, n) != 0)
       return 0;
   }
@@ -277,9 +301,19 @@ value_equal(value_ref value, sb_slice bytes)
 cell
 cell_absent(void)
 {
-  cell c = { { 0, MODEL_ABSENT }, 0, NULL };
+  cell c = { { 0, MODEL_ABSENT, 0 }, 0, NULL, 0 };
 
   return c;
+}
+
+uint64_t
+space_end(const space *sp, uint32_t state, uint64_t expires_ms)
+{
+  const space_state *s = &sp->states[state];
+
+  if (expires_ms == 0 || s->time_kind == SB_TIME_EXPIRY)
+    return expires_ms;
+  return s->ttl_ms == 0 ? 0 : expires_ms + s->ttl_ms;
 }
 
 static int
@@ -289,24 +323,32 @@ is_expired(uint64_t expires_ms, uint64_t now_ms)
 }
 
 int
+end_is_over(const space *sp, uint32_t state, uint64_t end_ms,
+            uint64_t from_ms)
+{
+  return (sp->states[state].flags & SB_STATE_SHOW_EXPIRED) == 0 &&
+         is_expired(end_ms, from_ms);
+}
+
+int
 cell_is_absent(const cell *c, uint64_t now_ms)
 {
   const list_node *node;
 
   if (c->list != NULL) {
     for (node = c->list; node != NULL; node = node->before)
-      if (!is_expired(node->expires_ms, now_ms))
+      if (!is_expired(node->end_ms, now_ms))
         return 0;
     return -1;
   }
   if (c->value.len == MODEL_ABSENT)
     return 1;
-  return is_expired(c->expires_ms, now_ms) ? -1 : 0;
+  return is_expired(c->end_ms, now_ms) ? -1 : 0;
 }
 
 const list_node *
-list_push(space *sp, const list_node *before, value_ref value,
-          uint64_t expires_ms)
+list_push(space *sp, uint32_t state, const list_node *before,
+          value_ref value, uint64_t expires_ms)
 {
   arena *a = sp->arena;
   list_node *node;
@@ -321,6 +363,7 @@ list_push(space *sp, const list_node *before, value_ref value,
   node->before = before;
   node->value = value;
   node->expires_ms = expires_ms;
+  node->end_ms = space_end(sp, state, expires_ms);
   node->count = before == NULL ? 1 : before->count + 1;
   return node;
 }
@@ -334,8 +377,8 @@ list_at(const list_node *list, uint32_t i)
 }
 
 const list_node *
-list_with(space *sp, const list_node *list, uint32_t i, value_ref value,
-          uint64_t expires_ms)
+list_with(space *sp, uint32_t state, const list_node *list, uint32_t i,
+          value_ref value, uint64_t expires_ms)
 {
   const list_node *before;
 
@@ -343,14 +386,34 @@ list_with(space *sp, const list_node *list, uint32_t i, value_ref value,
     return list;
   if (list->count == i + 1)
     return value.len == MODEL_ABSENT
-           ? list->before : list_push(sp, list->before, value, expires_ms);
-  before = list_with(sp, list->before, i, value, expires_ms);
-  return list_push(sp, before, list->value, list->expires_ms);
+           ? list->before
+           : list_push(sp, state, list->before, value, expires_ms);
+  before = list_with(sp, state, list->before, i, value, expires_ms);
+  return list_push(sp, state, before, list->value, list->expires_ms);
+}
+
+cell
+cell_migrated(space *sp, uint32_t state, cell c, uint32_t version)
+{
+  const list_node *list = NULL;
+  uint32_t i;
+
+  c.value.version = version;
+  for (i = 0; c.list != NULL && i < c.list->count; i++) {
+    const list_node *node = list_at(c.list, i);
+    value_ref value = node->value;
+
+    value.version = version;
+    list = list_push(sp, state, list, value, node->expires_ms);
+  }
+  c.list = list;
+  return c;
 }
 
 /* Elements from the first on; expired ones may be missing. */
 static int
-list_matches(const list_node *list, sb_slice bytes, uint64_t now_ms)
+list_matches(const space *sp, uint32_t state, const list_node *list,
+             sb_slice bytes, uint64_t from_ms, uint64_t now_ms)
 {
   const uint8_t *p = bytes.data, *end = p + bytes.len;
   uint32_t i, count = list == NULL ? 0 : list->count, len;
@@ -362,11 +425,13 @@ list_matches(const list_node *list, sb_slice bytes, uint64_t now_ms)
       memcpy(&len, p, 4);
       if (len <= (size_t)(end - p) - 4 &&
           value_equal(node->value, sb_slice_of(p + 4, len))) {
+        if (end_is_over(sp, state, node->end_ms, from_ms))
+          return 0;
         p += 4 + len;
         continue;
       }
     }
-    if (!is_expired(node->expires_ms, now_ms))
+    if (!is_expired(node->end_ms, now_ms))
       return 0;
   }
   return p == end;
@@ -374,7 +439,8 @@ list_matches(const list_node *list, sb_slice bytes, uint64_t now_ms)
 
 int
 cell_agrees(const space *sp, uint32_t state, const cell *c,
-             sb_status status, sb_slice bytes, uint64_t now_ms)
+            sb_status status, sb_slice bytes, uint64_t from_ms,
+            uint64_t now_ms)
 {
   int absent = cell_is_absent(c, now_ms);
 
@@ -383,8 +449,9 @@ cell_agrees(const space *sp, uint32_t state, const cell *c,
   if (status != SB_OK || absent == 1)
     return 0;
   if (sp->states[state].kind == SB_STATE_LIST)
-    return list_matches(c->list, bytes, now_ms);
-  return value_equal(c->value, bytes);
+    return list_matches(sp, state, c->list, bytes, from_ms, now_ms);
+  return !end_is_over(sp, state, c->end_ms, from_ms) &&
+         value_equal(c->value, bytes);
 }
 
 void
@@ -407,9 +474,10 @@ cell_text(const space *sp, size_t index, const cell *c, char *text,
     (void)snprintf(text + n, size - (size_t)n, "nothing");
   else
     (void)snprintf(text + n, size - (size_t)n,
-                   "%u bytes %016llx, expires %llu", c->value.len,
-                   (unsigned long long)c->value.seed,
-                   (unsigned long long)c->expires_ms);
+                   "%zu bytes %016llx, expires %llu, ends %llu, version %u",
+                   value_size(c->value), (unsigned long long)c->value.seed,
+                   (unsigned long long)c->expires_ms,
+                   (unsigned long long)c->end_ms, c->value.version);
 }
 
 void

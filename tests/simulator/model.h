@@ -18,19 +18,22 @@
 typedef struct value_ref {
   uint64_t seed;
   uint32_t len;             /* MODEL_ABSENT: no record */
+  uint32_t version;         /* of the schema: its bytes show it */
 } value_ref;
 
 typedef struct list_node {  /* immutable, from the space's arena */
   const struct list_node *before;
   value_ref value;
-  uint64_t expires_ms;
+  uint64_t expires_ms;      /* as stored */
+  uint64_t end_ms;          /* what that means, 0 never */
   uint32_t count;           /* elements up to this one */
 } list_node;
 
 typedef struct cell {
   value_ref value;
-  uint64_t expires_ms;
+  uint64_t expires_ms;      /* as stored */
   const list_node *list;    /* the last element; lists only */
+  uint64_t end_ms;          /* what expires_ms means, 0 never */
 } cell;
 
 typedef struct space_key {
@@ -40,6 +43,8 @@ typedef struct space_key {
 
 typedef struct space_state {
   uint32_t kind, namespaces, subkeys;
+  uint32_t flags, time_kind;
+  uint64_t ttl_ms;
   size_t base;              /* of its cells */
   char name[24];
   char blob[24];
@@ -76,22 +81,34 @@ int space_find(const space *sp, uint32_t state, sb_slice key, sb_slice ns,
 
 /* ---- values ------------------------------------------------------------- */
 
+/* How many bytes it has: that changes with the schema version, and the last
+   byte tells the version. */
+size_t value_size(value_ref value);
 void value_fill(value_ref value, void *bytes);
 int value_equal(value_ref value, sb_slice bytes);
 
 cell cell_absent(void);
 /* 1 gone for sure, 0 there for sure, -1 expired: may be either */
 int cell_is_absent(const cell *c, uint64_t now_ms);
-const list_node *list_push(space *sp, const list_node *before,
+/* When a state's record of this expiry ends. */
+uint64_t space_end(const space *sp, uint32_t state, uint64_t expires_ms);
+/* 1 if it must not be returned by what began at `from_ms`. */
+int end_is_over(const space *sp, uint32_t state, uint64_t end_ms,
+                uint64_t from_ms);
+const list_node *list_push(space *sp, uint32_t state, const list_node *before,
                            value_ref value, uint64_t expires_ms);
+/* The cell as it is with another schema version. */
+cell cell_migrated(space *sp, uint32_t state, cell c, uint32_t version);
 /* Element `i` of a list, from 0; NULL if it has none. */
 const list_node *list_at(const list_node *list, uint32_t i);
 /* A list with one element replaced, or removed if value.len is absent. */
-const list_node *list_with(space *sp, const list_node *list, uint32_t i,
-                           value_ref value, uint64_t expires_ms);
-/* A get's answer against a cell: 1 if it may be so. */
+const list_node *list_with(space *sp, uint32_t state, const list_node *list,
+                           uint32_t i, value_ref value, uint64_t expires_ms);
+/* A get's answer against a cell: 1 if it may be so. By `from_ms` what has
+   expired must be gone; by `now_ms` it may be. */
 int cell_agrees(const space *sp, uint32_t state, const cell *c,
-                 sb_status status, sb_slice bytes, uint64_t now_ms);
+                sb_status status, sb_slice bytes, uint64_t from_ms,
+                uint64_t now_ms);
 /* In words, for failures. */
 void cell_text(const space *sp, size_t index, const cell *c, char *text,
                size_t size);

@@ -87,11 +87,7 @@ outsider_register(outsider *o)
 
     if (((o->attempt->states & mine) >> i & 1) == 0)
       continue;
-    memset(&options, 0, sizeof options);
-    options.struct_size = sizeof options;
-    options.kind = sp->states[i].kind;
-    options.name = sb_slice_of(sp->states[i].name,
-                               strlen(sp->states[i].name));
+    life_state_options(o->l, i, o->attempt->versions[i], &options);
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
     outsider_check(o, o->keyed->ops->register_state(o->keyed, &options, &info,
@@ -134,7 +130,7 @@ outsider_read(outsider *o)
   outsider_register(o);
   c = (comparison){ l, o->process, o->keyed, o->ids, o->states,
                     o->group_first, o->group_last, o->attempt->cells,
-                    "outsider" };
+                    "outsider", NULL, 0, 0 };
   outsider_check(o, compare_gets(&c, 20, &l->rng, &err), &err, "get");
   sim_sleep(&l->s, rng_skewed(&l->rng, 500 * SIM_MS));
   outsider_check(o, compare_all(&c, &err), &err, "scan");

@@ -87,6 +87,7 @@ snap_begin(subtask *t, round *r)
   sn->round = r;
   sn->state = SNAP_RUNNING;
   sn->tries_left = (int)rng_below(&l->rng, 4) + (j->quiet ? 100 : 0);
+  l->did.full += options.kind == SB_SNAPSHOT_FULL;
   sim_say(&l->s, "snapshot_begin %llu", (unsigned long long)r->attempt->id);
   status = t->keyed->ops->snapshot_begin(t->keyed, &options, &sn->handle,
                                          &err);

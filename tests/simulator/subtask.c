@@ -19,6 +19,57 @@ subtask_now_ms(const subtask *t)
   return host->clock_ms(host);
 }
 
+uint64_t
+subtask_from_ms(const subtask *t, uint32_t state)
+{
+  return t->job->l->sp.states[state].flags & SB_STATE_EVENT_TIME
+         ? t->event_ms : subtask_now_ms(t);
+}
+
+/* Values tell their version: a wrong or second migration shows. */
+static sb_status
+life_migrate(void *arg, uint32_t from, sb_slice value, sb_give_fn *give,
+             void *give_arg)
+{
+  migrator *m = arg;
+  const uint8_t *bytes = value.data;
+  uint32_t old = from % 3, size = 1 + m->version % 3;
+  uint8_t tags[4];
+  sb_status status = SB_OK;
+
+  if (from >= m->version || value.len < old ||
+      (value.len != 0 && bytes[value.len - 1] != from))
+    sim_fail(&m->l->s, SIM_WRONG, "a value of %zu bytes, the last %u, is to "
+             "be migrated from version %u to %u", value.len,
+             value.len == 0 ? 0 : bytes[value.len - 1], from, m->version);
+  m->l->did.migrated++;
+  memset(tags, (int)m->version, sizeof tags);
+  if (value.len == old)
+    return give(give_arg, tags, size - 1);
+  if (value.len - old > 1)
+    status = give(give_arg, bytes, value.len - old - 1);
+  return status == SB_OK ? give(give_arg, tags, size) : status;
+}
+
+void
+life_state_options(life *l, uint32_t state, uint32_t version,
+                   sb_state_options *options)
+{
+  const space_state *s = &l->sp.states[state];
+
+  memset(options, 0, sizeof *options);
+  options->struct_size = sizeof *options;
+  options->kind = s->kind;
+  options->flags = s->flags;
+  options->schema_version = version;
+  options->name = sb_slice_of(s->name, strlen(s->name));
+  options->blob = sb_slice_of(s->blob, strlen(s->blob));
+  options->time_kind = s->time_kind;
+  options->ttl_ms = s->ttl_ms;
+  options->migrate = life_migrate;
+  options->migrate_arg = &l->migrators[version];
+}
+
 uint32_t
 operator_states(const life *l, uint32_t number)
 {
@@ -88,22 +139,19 @@ subtask_check_kind(subtask *t, const sb_state_options *options)
 }
 
 static void
-subtask_register(subtask *t, uint32_t i)
+subtask_register(subtask *t, uint32_t i, int known)
 {
   job *j = t->job;
   life *l = j->l;
   const space_state *state = &l->sp.states[i];
-  int known = (int)(j->states >> i & 1);
   sb_state_options options;
   sb_state_info info;
   sb_error err;
   sb_status status;
 
-  memset(&options, 0, sizeof options);
-  options.struct_size = sizeof options;
-  options.kind = state->kind;
-  options.name = sb_slice_of(state->name, strlen(state->name));
-  options.blob = sb_slice_of(state->blob, strlen(state->blob));
+  life_state_options(l, i, j->versions[i], &options);
+  if (l->migrates != 0 && rng_chance(&l->rng, 200))
+    options.flags |= SB_STATE_MIGRATE_NOW;
   if (known && rng_chance(&l->rng, 30))
     subtask_check_kind(t, &options);
   for (;;) {
@@ -132,7 +180,34 @@ subtask_register_all(subtask *t)
 
   for (i = 0; i < l->sp.state_count; i++)
     if ((mine >> i & 1) && (t->job->quiet || t->job->registers >> i & 1))
-      subtask_register(t, i);
+      subtask_register(t, i, (int)(t->job->states >> i & 1));
+}
+
+/* Forgets states and begins them anew, as all the job's subtasks do. */
+static void
+subtask_drop_some(subtask *t)
+{
+  job *j = t->job;
+  life *l = j->l;
+  uint32_t i;
+  sb_error err;
+  size_t k;
+
+  for (i = 0; i < l->sp.state_count; i++) {
+    if ((t->states & j->drops & j->states & 1u << i) == 0)
+      continue;
+    while (job_tolerates(j, t->keyed->ops->drop_state(t->keyed, t->ids[i],
+                                                      &err),
+                         &err, "drop_state"))
+      sim_sleep(&l->s, 10 * SIM_MS);
+    l->did.dropped++;
+    subtask_register(t, i, 0);
+    for (k = 0; k < l->sp.cells; k++)
+      if (space_place(&l->sp, k).state == i &&
+          space_group(&l->sp, k) >= t->group_first &&
+          space_group(&l->sp, k) <= t->group_last)
+        act_set(t, k, cell_absent());
+  }
 }
 
 static void
@@ -140,7 +215,8 @@ subtask_compare(subtask *t, uint32_t gets)
 {
   job *j = t->job;
   comparison c = { j->l, j->process, t->keyed, t->ids, t->states,
-                   t->group_first, t->group_last, j->m.cells, "restored" };
+                   t->group_first, t->group_last, j->m.cells, "restored",
+                   NULL, t->event_ms, 0 };
   uint32_t tries = 0;
   sb_error err;
 
@@ -232,6 +308,22 @@ subtask_check_interrupted(subtask *t)
                        "notify");
 }
 
+/* The watermark is never ahead of the clock: so what has ended by the clock
+   may be gone, and what has ended by the watermark must be. */
+static void
+subtask_advance(subtask *t)
+{
+  uint64_t now = subtask_now_ms(t), back = rng_skewed(&t->job->l->rng, 2000);
+  sb_error err;
+
+  if (back > now)
+    return;
+  if (!job_tolerates(t->job,
+                     t->keyed->ops->advance_time(t->keyed, now - back, &err),
+                     &err, "advance_time") && now - back > t->event_ms)
+    t->event_ms = now - back;
+}
+
 static void
 subtask_work(subtask *t)
 {
@@ -243,6 +335,8 @@ subtask_work(subtask *t)
     rounds_release(t, 0);
     rounds_notify(t);
     act_step(t);
+    if (l->event != 0 && rng_chance(&l->rng, l->event))
+      subtask_advance(t);
     l->steps++;
     if (l->steps >= l->steps_max)
       l->stopping = 1;
@@ -270,6 +364,7 @@ subtask_main(void *arg)
   subtask_open_keyed(t);
   subtask_register_all(t);
   subtask_compare(t, rng_chance(&j->l->rng, 500) ? 20 : 0);
+  subtask_drop_some(t);
   t->ready = 1;
   while (!j->ready)
     sim_sleep(&j->l->s, SIM_MS);

@@ -16,7 +16,7 @@ view_check(view *v, size_t index, sb_status status, sb_slice value)
 
   l->did.compared++;
   if (cell_agrees(&l->sp, space_place(&l->sp, index).state, &v->cells[index],
-                   status, value, subtask_now_ms(v->subtask)))
+                  status, value, 0, subtask_now_ms(v->subtask)))
     return;
   cell_text(&l->sp, index, &v->cells[index], want, sizeof want);
   answer_text(status, value, got, sizeof got);
@@ -53,6 +53,19 @@ view_get(view *v, size_t index)
 }
 
 static void
+view_scan(view *v)
+{
+  subtask *t = v->subtask;
+  job *j = t->job;
+  comparison c = { j->l, j->process, t->keyed, t->ids, v->states,
+                   t->group_first, t->group_last, v->cells, "view",
+                   v->handle, v->event_ms, v->opened_ms };
+  sb_error err;
+
+  (void)job_tolerates(j, compare_all(&c, &err), &err, "a view's scan");
+}
+
+static void
 view_main(void *arg)
 {
   view *v = arg;
@@ -66,6 +79,8 @@ view_main(void *arg)
     else
       sim_yield(&l->s);
   }
+  if (rng_chance(&l->rng, 500))
+    view_scan(v);
   v->subtask->keyed->ops->view_close(v->handle);
   v->over = 1;
 }
@@ -92,6 +107,9 @@ views_open(subtask *t)
   memset(v, 0, sizeof *v);
   v->subtask = t;
   v->handle = handle;
+  v->states = t->states;
+  v->opened_ms = subtask_now_ms(t);
+  v->event_ms = t->event_ms;
   v->cells = cells_copy(&l->sp, t->job->m.cells);
   t->views[i] = v;
   (void)sim_spawn(t->job->process, 0, "viewer", view_main, v);

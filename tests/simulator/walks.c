@@ -105,7 +105,7 @@ walk_selects(const subtask *t, const sb_scan_options *options,
 
 void
 walk_take(subtask *t, sb_cursor *handle, uint32_t state,
-          const sb_scan_options *options, size_t mark)
+          const sb_scan_options *options, size_t mark, uint64_t from_ms)
 {
   const space *sp = &t->job->l->sp;
   size_t i = 0;
@@ -123,6 +123,7 @@ walk_take(subtask *t, sb_cursor *handle, uint32_t state,
   w->options = *options;
   w->state = state;
   w->mark = mark;
+  w->from_ms = from_ms;
   w->seen = sim_memory(NULL, sp->cells * sizeof *w->seen);
   memset(w->seen, 0, sp->cells * sizeof *w->seen);
   t->walks[i] = w;
@@ -135,17 +136,21 @@ walk_open(subtask *t)
   sb_scan_options options;
   sb_cursor *handle;
   uint32_t state;
+  uint64_t from;
   sb_error err;
   sb_status status;
 
   if (!walk_options(t, &options, &state, 1))
     return;
-  if (rng_chance(&l->rng, 150))
+  if (rng_chance(&l->rng, 150 + l->namespaces / 2))
     options.flags = SB_SCAN_KEYS;
+  if (rng_chance(&l->rng, 100))
+    options.flags |= SB_SCAN_EXPIRED;
+  from = subtask_from_ms(t, state);
   status = t->keyed->ops->scan_open(t->keyed, &options, &handle, &err);
   batch_sync(t);
   if (!job_tolerates(t->job, status, &err, "scan_open"))
-    walk_take(t, handle, state, &options, t->job->m.log_count);
+    walk_take(t, handle, state, &options, t->job->m.log_count, from);
 }
 
 static void
@@ -201,6 +206,14 @@ walk_had(const subtask *t, const walk *w, size_t index, sb_slice bytes)
   return 0;
 }
 
+/* Must it be gone: had it expired when the cursor was opened? */
+static int
+walk_is_over(const subtask *t, const walk *w, uint64_t end_ms)
+{
+  return (w->options.flags & SB_SCAN_EXPIRED) == 0 &&
+         end_is_over(&t->job->l->sp, w->state, end_ms, w->from_ms);
+}
+
 static void
 walk_element(subtask *t, walk *w, size_t index, sb_slice bytes)
 {
@@ -217,9 +230,12 @@ walk_element(subtask *t, walk *w, size_t index, sb_slice bytes)
     if (node == NULL)
       walk_fail(t, w, index, "one element too many", bytes);
     w->row_element = w->seen[index]++;
+    if (node != NULL && value_equal(node->value, bytes) &&
+        walk_is_over(t, w, node->end_ms))
+      walk_fail(t, w, index, "an element that has expired", bytes);
     if (node == NULL || value_equal(node->value, bytes))
       return;
-    if (node->expires_ms == 0 || node->expires_ms > now)
+    if (node->end_ms == 0 || node->end_ms > now)
       walk_fail(t, w, index, "another element", bytes);
   }
 }
@@ -238,6 +254,8 @@ walk_value(subtask *t, walk *w, size_t index, const sb_row *row)
              !value_equal(c->value, row->value) ||
              c->expires_ms != row->expires_ms) {
     walk_fail(t, w, index, "another value", row->value);
+  } else if (walk_is_over(t, w, c->end_ms)) {
+    walk_fail(t, w, index, "a value that has expired", row->value);
   }
 }
 
@@ -341,7 +359,7 @@ walk_end(subtask *t, walk *w)
       walk_fail(t, w, i, "a row is missing", none);
     for (node = c->list; node != NULL && node->count > w->seen[i];
          node = node->before)
-      if (node->expires_ms == 0 || node->expires_ms > now)
+      if (node->end_ms == 0 || node->end_ms > now)
         walk_fail(t, w, i, "an element is missing", none);
   }
 }
@@ -355,7 +373,7 @@ walk_write(subtask *t, walk *w)
   cell c;
   int is_list = l->sp.states[w->state].kind == SB_STATE_LIST;
   int removes = rng_chance(&l->rng, 500);
-  value_ref value = act_value(l);
+  value_ref value = act_value(t, w->state);
   uint64_t expires = 0;
   sb_error err;
   sb_status status;
@@ -371,12 +389,12 @@ walk_write(subtask *t, walk *w)
     status = t->keyed->ops->scan_remove(t->keyed, w->handle, &err);
   } else {
     value.len = is_list ? value.len % 600 + 8 : value.len;
-    expires = act_expiry(t, value.len);
+    expires = act_expiry(t, w->state, value.len);
     if (is_list) /* elements share their record's */
       expires = list_at(c.list, w->row_element)->expires_ms;
     value_fill(value, t->bytes);
     status = t->keyed->ops->scan_update(t->keyed, w->handle,
-                                        sb_slice_of(t->bytes, value.len),
+                                        sb_slice_of(t->bytes, value_size(value)),
                                         expires, &err);
   }
   w->has_row = 0;
@@ -386,7 +404,8 @@ walk_write(subtask *t, walk *w)
   if (!is_list)
     c = t->job->m.cells[w->row_cell];
   if (is_list)
-    c.list = list_with(&l->sp, c.list, w->row_element, value, expires);
+    c.list = list_with(&l->sp, w->state, c.list, w->row_element, value,
+                       expires);
   else
     c.value = value, c.expires_ms = removes ? 0 : expires;
   act_set(t, w->row_cell, c);
