@@ -125,22 +125,34 @@ example_parse(example_line *line, const char *text, size_t len)
   line->bytes = parsed.bytes;
 }
 
-static void
-example_read(example *e, const char *path)
+static char *
+example_read(const char *path, size_t *len)
 {
   FILE *file = fopen(path, "re");
-  char *at, *end;
-  size_t count = 0;
+  char *text;
   long size = 0;
 
   if (file == NULL || fseek(file, 0, SEEK_END) != 0 ||
       (size = ftell(file)) < 0 || fseek(file, 0, SEEK_SET) != 0)
     example_die(path, strerror(errno));
-  e->input = example_memory((size_t)size);
-  if (fread(e->input, 1, (size_t)size, file) != (size_t)size)
+  text = example_memory((size_t)size);
+  if (fread(text, 1, (size_t)size, file) != (size_t)size)
     example_die(path, "it could not be read");
   (void)fclose(file);
-  end = e->input + size;
+  *len = (size_t)size;
+  return text;
+}
+
+void
+example_input(example *e)
+{
+  char *at, *end;
+  size_t count = 0, len;
+
+  if (e->input_path == NULL)
+    example_die("usage", "--input is needed");
+  e->input = example_read(e->input_path, &len);
+  end = e->input + len;
   for (at = e->input; at < end; at++)
     count += *at == '\n';
   e->lines = example_memory((count + 1) * sizeof *e->lines);
@@ -227,7 +239,7 @@ example_options(example *e, int argc, char **argv)
                                  "--store", &err), &err);
       break;
     case 's': example_set(e, optarg); break;
-    case 'i': example_read(e, optarg); break;
+    case 'i': e->input_path = optarg; break;
     case 'n':
       e->subtasks = (uint32_t)example_number(optarg, EXAMPLE_SUBTASKS);
       break;

@@ -4,6 +4,7 @@
  * job of a few subtasks that one thread drives, with checkpoints in between.
  *
  *   example_open        takes the job over, restores it
+ *   example_input       reads the lines
  *   example_step        an input line is done: from time to time a checkpoint
  *   example_finish      the last checkpoint
  *
@@ -31,7 +32,7 @@ typedef struct example_line {
 
 typedef struct example {
   const char *name;
-  example_line *lines;       /* of --input; none without it */
+  example_line *lines;       /* of --input */
   size_t line_count;
   uint32_t subtasks;
   sb_context *contexts[EXAMPLE_SUBTASKS];
@@ -43,12 +44,15 @@ typedef struct example {
   sb_backend *backend;
   sb_coordinator *coordinator;
   sb_keyed *keyed[EXAMPLE_SUBTASKS];
+  const char *input_path;
   char *input;
   uint64_t every, stop_after, steps, checkpoint;
 } example;
 
 /* Reads the options, then opens everything. */
 void example_open(example *e, const char *name, int argc, char **argv);
+/* Reads the lines of --input. */
+void example_input(example *e);
 /* One more input is done, with that event time. */
 void example_step(example *e, int64_t time_ms);
 /* All is done: what was not in a checkpoint is now. */

@@ -249,6 +249,7 @@ main(int argc, char **argv)
   example e;
 
   example_open(&e, "top_paths", argc, argv);
+  example_input(&e);
   states_open(&e);
   while (e.position < e.line_count) {
     const example_line *line = &e.lines[e.position];

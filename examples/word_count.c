@@ -122,6 +122,7 @@ main(int argc, char **argv)
   example e;
 
   example_open(&e, "word_count", argc, argv);
+  example_input(&e);
   counts_open(&e);
   while (e.position < e.line_count) {
     counts_line(&e, &e.lines[e.position]);

@@ -23,6 +23,7 @@ sim_SOURCES = \
 	simulator/outsider.c \
 	simulator/rng.h \
 	simulator/rounds.c \
+	simulator/savepoints.c \
 	simulator/sched.c \
 	simulator/self.c \
 	simulator/sim.h \

@@ -440,6 +440,7 @@ merge_first(merge *m, sb_error *err)
   sb_status status = SB_OK;
   int older;
 
+  m->passed = 0;
   for (;;) {
     size_t least = merge_least(m, &older);
 
@@ -471,10 +472,8 @@ merge_next(merge *m, sb_error *err)
 
   if (m->current == SIZE_MAX)
     return SB_END;
-  if (m->passed) {
-    m->passed = 0;
+  if (m->passed)
     return merge_first(m, err);
-  }
   status = merge_step(&m->runs[m->current], err);
   if (status != SB_OK)
     return status;

@@ -89,7 +89,8 @@ ordered_judge_run(sb_cursor *c, const run *r, sb_row *row, sb_error *err)
     return SB_NOT_FOUND;
   row->value = r->record.value;
   row->expires_ms = r->record.expires_ms;
-  if (r->record.value.len != 0 && (c->flags & SB_SCAN_KEYS) == 0) {
+  if ((c->flags & SB_SCAN_KEYS) == 0 &&
+      atomic_load_explicit(&c->keyed->migrating, memory_order_relaxed) != 0) {
     c->merge.record = r->record;
     c->merge.current = (size_t)(r - c->merge.runs);
     status = merge_migrate(&c->merge, err);

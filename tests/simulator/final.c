@@ -80,20 +80,29 @@ final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
 }
 
 void
+final_read_opened(life *l, sim_process *process, sb_backend *backend,
+                  const attempt *a, sb_checkpoint *checkpoint)
+{
+  final f = { l, process, backend, 0 };
+  uint32_t i;
+
+  for (i = 0; i < l->operators; i++)
+    final_operator(&f, checkpoint, a, i);
+  backend->ops->checkpoint_close(backend, checkpoint);
+}
+
+void
 final_read(life *l, sim_process *process, sb_backend *backend,
            const attempt *a, uint64_t id)
 {
   final f = { l, process, backend, 0 };
   sb_checkpoint *checkpoint;
-  uint32_t i;
   sb_error err;
 
   final_must(&f, backend->ops->checkpoint_open(backend, l->job_name, id, 0,
                                                &checkpoint, &err),
              &err, "checkpoint_open");
-  for (i = 0; i < l->operators; i++)
-    final_operator(&f, checkpoint, a, i);
-  backend->ops->checkpoint_close(backend, checkpoint);
+  final_read_opened(l, process, backend, a, checkpoint);
 }
 
 static void
@@ -115,6 +124,7 @@ final_list(final *f, sb_job *handle)
   for (i = 0; i < count; i++)
     final_read(l, f->process, f->backend,
                ledger_find(l, list[i].id, list[i].generation), list[i].id);
+  savepoints_final(l, f->process, f->backend);
   memset(&report, 0, sizeof report);
   report.struct_size = sizeof report;
   final_must(f, f->backend->ops->gc(handle, SB_GC_PINS, &report, &err), &err,

@@ -211,6 +211,52 @@ job_check_checkpoint(job *j, const sb_checkpoint *checkpoint,
 }
 
 static void
+job_restored(job *j)
+{
+  memcpy(j->m.cells, j->from->cells, j->l->sp.cells * sizeof *j->m.cells);
+  j->states = j->from->states;
+  j->l->did.restored++;
+}
+
+/* Begins with a savepoint instead of the newest checkpoint: 1 if it does. */
+static int
+job_restore_savepoint(job *j)
+{
+  life *l = j->l;
+  int claims = rng_chance(&l->rng, 400);
+  attempt *a;
+  uint32_t tries = 0;
+  sb_error err;
+
+  if (l->savepoints == 0 || j->quiet || job_is_old(j) ||
+      !rng_chance(&l->rng, 100 + l->savepoints))
+    return 0;
+  a = savepoint_pick(l, &l->rng);
+  if (a == NULL)
+    return 0;
+  a->claimed = claims;
+  while (job_tolerates(j, savepoint_open_source(l, j->backend, a, claims
+                                                ? SB_RESTORE_CLAIM
+                                                : SB_RESTORE_NO_CLAIM,
+                                                "a job", &j->restored, &err),
+                       &err, "restore_open")) {
+    if (job_is_old(j))
+      job_give_up(j, "restore_open, being old");
+    job_pause(j, &tries, "restore_open");
+  }
+  if (claims)
+    savepoint_check_claimed(j, a);
+  l->did.claims += (uint64_t)claims;
+  l->did.no_claims += !claims;
+  j->no_claim = !claims;
+  j->from = a;
+  if (a->id >= j->next_id)
+    j->next_id = a->id + 1;
+  job_restored(j);
+  return 1;
+}
+
+static void
 job_restore(job *j)
 {
   life *l = j->l;
@@ -227,7 +273,7 @@ job_restore(job *j)
     j->next_id = list[0].id + 1;
   }
   j->backend->ops->list_free(j->backend, list, count);
-  if (j->from == NULL && !job_is_old(j))
+  if (job_restore_savepoint(j) || (j->from == NULL && !job_is_old(j)))
     return;
   if (j->from == NULL)
     job_give_up(j, "an unknown list, being old");
@@ -243,9 +289,7 @@ job_restore(job *j)
     job_pause(j, &tries, "checkpoint_open");
   }
   job_check_checkpoint(j, j->restored, j->from);
-  memcpy(j->m.cells, j->from->cells, l->sp.cells * sizeof *j->m.cells);
-  j->states = j->from->states;
-  l->did.restored++;
+  job_restored(j);
 }
 
 /* Schema versions grow from life to life, of what this one registers. */

@@ -262,6 +262,9 @@ ledger_removing(void *arg, const char *name)
   const attempt *a;
 
   for (a = l->attempts; a != NULL; a = a->next)
+    if (a->saved && !a->claimed && !a->removing && savepoint_has(a, name))
+      sim_fail(&l->s, SIM_LOST, "\"%s\" of a savepoint is removed", name);
+  for (a = l->attempts; a != NULL; a = a->next)
     if (ledger_has_name(a, name) && attempt_is_protected(l, a))
       sim_fail(&l->s, SIM_LOST,
                "\"%s\" is removed, but checkpoint %llu of generation %llu%s "
@@ -277,7 +280,7 @@ object_is_needed(const life *l, const sb_checkpoint_info *list, size_t count,
   const char *slash = strrchr(name, '/');
   size_t i;
 
-  if (bucket_is_entry(name) ||
+  if (bucket_is_entry(name) || savepoint_is_object(name) ||
       strncmp(slash == NULL ? name : slash + 1, "HEAD", 4) == 0)
     return 1;
   for (i = 0; i < count; i++) {

@@ -146,6 +146,7 @@ life_features(life *l)
   l->drops = some(&r, 200, 150);
   l->namespaces = some(&r, 300, 500);
   l->event = some(&r, 600, 100);
+  l->savepoints = some(&r, 350, 300);
   for (i = 0; i < l->sp.state_count; i++) {
     space_state *s = &l->sp.states[i];
 
@@ -343,7 +344,7 @@ life_print(const life_counts *did)
     "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
     "readers", "gcs", "compared", "tolerated", "early-flushes",
     "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
-    "dropped", "full", "requests", "faults", "flips",
+    "dropped", "full", "savepoints", "no-claims", "claims", "requests", "faults", "flips",
     "switches", "virtual-ms"
   };
   const uint64_t *values = (const uint64_t *)(const void *)did;

@@ -36,6 +36,8 @@ typedef struct attempt {
   uint64_t id, generation, takeovers; /* of the life when its job took over */
   uint64_t taking_ns;       /* of its job */
   int fate, removing, pins;
+  int savepoint;            /* not a checkpoint */
+  int saved, claimed;       /* it was written; somebody took it, perhaps */
   cell *cells;              /* what it must hold */
   uint32_t states;          /* mask of those known to it */
   uint32_t versions[MODEL_STATES_MAX];
@@ -48,7 +50,8 @@ typedef struct attempt {
 typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
-    interrupts, view_rows, migrated, dropped, full, requests, faults, flips,
+    interrupts, view_rows, migrated, dropped, full, savepoints,
+    no_claims, claims, requests, faults, flips,
     switches, virtual_ms;
 } life_counts;
 
@@ -75,6 +78,7 @@ struct life {
   uint32_t checkpoint_every_ms, idle, unrest;
   int full;                 /* whole snapshots now and then */
   uint32_t migrates, drops; /* per mille, of states at a restart */
+  uint32_t savepoints;      /* per mille of the rounds, and restarts */
   uint32_t event;           /* per mille: the event time grows */
   uint32_t namespaces;      /* per mille: keys and removals of namespaces */
   migrator migrators[LIFE_VERSIONS_MAX + 1];
@@ -203,6 +207,7 @@ struct job {
   uint32_t drops;           /* mask: which it drops first */
   uint32_t versions[MODEL_STATES_MAX];
   sb_checkpoint *restored;
+  int no_claim;             /* restored is not its own */
   attempt *from;
   round rounds[LIFE_ROUNDS_MAX];
   int ready, stop, closed, fenced, quiet, interrupted;
@@ -236,6 +241,24 @@ void final_check(life *l);
 /* Compares one retained checkpoint; any failure fails the run. */
 void final_read(life *l, sim_process *process, sb_backend *backend,
                 const attempt *a, uint64_t id);
+
+void final_read_opened(life *l, sim_process *process, sb_backend *backend,
+                       const attempt *a, sb_checkpoint *checkpoint);
+
+/* savepoints.c */
+void savepoint_name(const attempt *a, char *name, size_t size);
+int savepoint_is_object(const char *object);
+/* Is the object in the attempt's directory? */
+int savepoint_has(const attempt *a, const char *object);
+sb_status savepoint_write_once(job *j, attempt *a, const sb_part *parts,
+                               uint32_t count, sb_error *err);
+attempt *savepoint_pick(const life *l, rng *r);
+sb_status savepoint_open_source(life *l, sb_backend *backend, attempt *a,
+                                uint32_t mode, const char *job_id,
+                                sb_checkpoint **out, sb_error *err);
+void savepoint_check_claimed(job *j, attempt *a);
+/* Those that nobody took are right, and go without a trace. */
+void savepoints_final(life *l, sim_process *process, sb_backend *backend);
 
 /* faults.c, self.c */
 int fault_loop(int verbose, int brief, const char *only);

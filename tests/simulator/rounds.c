@@ -14,6 +14,27 @@
 
 /* ---- owner's part ------------------------------------------------------- */
 
+/* What is not the job's own must not be needed any more, and a savepoint
+   names nothing outside. */
+static void
+snap_check_names(const snap *sn)
+{
+  const job *j = sn->subtask->job;
+  uint32_t i;
+
+  for (i = 0; i < sn->part->object_count; i++) {
+    const char *name = sn->part->objects[i].name;
+
+    if (j->no_claim && !sn->round->attempt->savepoint &&
+        savepoint_is_object(name))
+      sim_fail(&j->l->s, SIM_WRONG,
+               "a checkpoint names \"%s\" of an unclaimed savepoint", name);
+    if (sn->round->attempt->savepoint && strchr(name, '/') != NULL &&
+        !savepoint_has(sn->round->attempt, name))
+      sim_fail(&j->l->s, SIM_WRONG, "a savepoint names \"%s\"", name);
+  }
+}
+
 static void
 snap_run(void *arg)
 {
@@ -44,7 +65,9 @@ snap_run(void *arg)
       sn->part->key_group_last != t->group_last ||
       (sn->part->name == NULL && sn->part->length != sn->part->manifest.len))
     sim_fail(&j->l->s, SIM_WRONG, "snapshot_run gives a strange part");
-  ledger_add_names(sn->round->attempt, sn->part);
+  snap_check_names(sn);
+  if (!sn->round->attempt->savepoint)
+    ledger_add_names(sn->round->attempt, sn->part);
   sim_say(&j->l->s, "checkpoint %llu, subtask %u: %u objects",
           (unsigned long long)sn->round->attempt->id, t->index,
           sn->part->object_count);
@@ -75,14 +98,20 @@ snap_begin(subtask *t, round *r)
   life *l = j->l;
   snap *sn = &r->snaps[t->slot];
   sb_snapshot_options options;
+  char name[64];
   sb_error err;
   sb_status status;
 
   memset(&options, 0, sizeof options);
   options.struct_size = sizeof options;
-  options.kind = l->full && rng_chance(&l->rng, 50)
+  options.kind = l->full && !j->quiet && rng_chance(&l->rng, 100)
                  ? SB_SNAPSHOT_FULL : SB_SNAPSHOT_CHECKPOINT;
   options.checkpoint_id = r->attempt->id;
+  if (r->attempt->savepoint) {
+    options.kind = SB_SNAPSHOT_SAVEPOINT;
+    savepoint_name(r->attempt, name, sizeof name);
+    options.savepoint = name;
+  }
   sn->subtask = t;
   sn->round = r;
   sn->state = SNAP_RUNNING;
@@ -208,7 +237,8 @@ round_decide(round *r, uint32_t what)
                                                  sn->handle);
     }
     sn->release = 1;
-    notice_add(&j->subtasks[i], what, r->attempt->id);
+    if (!r->attempt->savepoint)
+      notice_add(&j->subtasks[i], what, r->attempt->id);
   }
 }
 
@@ -242,6 +272,8 @@ round_trigger(job *j)
   if (rng_chance(&l->rng, 100))
     j->next_id += rng_below(&l->rng, 5);
   r->attempt = ledger_new(l, j, j->next_id++);
+  r->attempt->savepoint = l->savepoints != 0 && !j->quiet &&
+                          rng_chance(&l->rng, l->savepoints);
   sim_say(&l->s, "checkpoint %llu is triggered",
           (unsigned long long)r->attempt->id);
   return r;
@@ -328,6 +360,26 @@ round_commit(round *r)
   }
 }
 
+static void
+round_save(round *r)
+{
+  job *j = r->job;
+  sb_part parts[LIFE_SUBTASKS_MAX];
+  uint32_t i, tries;
+  sb_error err;
+
+  for (i = 0; i < j->subtask_count; i++)
+    parts[i] = *r->snaps[i].part;
+  for (tries = 0; tries < 5; tries++) {
+    if (!job_tolerates(j, savepoint_write_once(j, r->attempt, parts,
+                                               j->subtask_count, &err),
+                       &err, "savepoint_write"))
+      break;
+    sim_sleep(&j->l->s, rng_range(&j->l->rng, 1, 100) * SIM_MS);
+  }
+  round_decide(r, SB_NOTIFY_ABORTED);
+}
+
 /* 1 all parts are there, -1 one has failed, 0 not yet */
 static int
 round_state(const round *r)
@@ -356,6 +408,8 @@ round_look(round *r)
   state = round_state(r);
   if (state < 0 || rng_chance(&l->rng, r->job->quiet ? 0 : 10))
     round_decide(r, SB_NOTIFY_ABORTED);
+  else if (state > 0 && r->attempt->savepoint)
+    round_save(r);
   else if (state > 0 && !rng_chance(&l->rng, 200) && !r->job->fenced)
     round_commit(r);
 }

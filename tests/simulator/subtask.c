@@ -104,6 +104,7 @@ subtask_open_keyed(subtask *t)
   options.key_group_first = t->group_first;
   options.key_group_last = t->group_last;
   options.generation = j->generation;
+  options.flags = j->no_claim ? SB_OPEN_NO_CLAIM : 0;
   if (j->restored != NULL) {
     options.parts = j->restored->parts;
     options.part_count = j->restored->info.part_count;
