@@ -971,6 +971,85 @@ test_faults(void)
   CU_ASSERT_EQUAL(atomic_load(&faulty.live), 0);
 }
 
+static const sb_keyed_ops *real_ops;
+static sb_keyed_ops faulty_ops;
+static long fail_at;
+
+/* Fails the allocation fail_at of the first removal. */
+static sb_status
+faulty_remove_through(sb_keyed *k, const sb_key *key, sb_error *error)
+{
+  sb_status status;
+
+  atomic_store(&faulty.countdown, fail_at);
+  status = real_ops->remove_through(k, key, error);
+  atomic_store(&faulty.countdown, 0);
+  fail_at = 0;
+  return status;
+}
+
+#define LATE 3000
+
+/* How many late numbers a batch with failures did not find exactly once. */
+static uint32_t
+poll_late(void)
+{
+  static sb_queue_element got[LATE];
+  static uint8_t found[LATE + 1];
+  uint32_t number, wrong = 0, i, tries;
+  sb_status status = SB_OK;
+  size_t count;
+
+  memset(found, 0, sizeof found);
+  for (tries = 0; status != SB_END && tries < 100; tries++) {
+    status = sb_queue_poll_batch(queue, sb_slice_of(NULL, 0), got, LATE,
+                                 &count, &err);
+    for (i = 0; status == SB_OK && i < count; i++) {
+      memcpy(&number, (const char *)got[i].bytes.data + 4, 4);
+      found[number]++;
+    }
+  }
+  for (i = 1; i <= LATE; i++)
+    wrong += found[i] != 1;
+  return wrong;
+}
+
+/* What comes below an old front goes one by one: a batch that fails half way
+   has taken what is gone. */
+static void
+test_late_faults(void)
+{
+  uint32_t wrong = 0;
+  uint64_t id = 0;
+  long n;
+
+  faulty_host_init(&faulty, 0);
+  ranked = 0;
+  begin_backend("4mb", 1);
+  take_over();
+  keyed = open_all();
+  open_queue_on(&faulty.host, 0, 0);
+  real_ops = keyed->ops;
+  faulty_ops = *real_ops;
+  faulty_ops.remove_through = faulty_remove_through;
+  for (n = 1; n < 12 && wrong == 0; n++) {
+    add_numbers(1000000, 20, 0);
+    checkpoint(++id, &keyed, 1);
+    poll_numbers(1000000, 20);
+    checkpoint(++id, &keyed, 1);
+    add_numbers(1, LATE, 0);
+    checkpoint(++id, &keyed, 1);
+    fail_at = n;
+    keyed->ops = &faulty_ops;
+    wrong = poll_late();
+    keyed->ops = real_ops;
+  }
+  if (wrong != 0)
+    tap_note("allocation %ld: %u of %d", n - 1, wrong, LATE);
+  CU_ASSERT_EQUAL(wrong, 0);
+  end_plain();
+}
+
 static const tap_case cases[] = {
   { "model", test_model },
   { "front alone", test_front_alone },
@@ -980,6 +1059,7 @@ static const tap_case cases[] = {
   { "rescale", test_rescale },
   { "bad use", test_bad_use },
   { "faults", test_faults },
+  { "late faults", test_late_faults },
 };
 
 int

@@ -152,6 +152,7 @@ struct keyed {
   struct sb_cursor *cursors;
   uint64_t clean_epoch;    /* all epochs up to it were seen to be flushed */
   uint64_t evicted_epoch;  /* the newest of which a cell was evicted */
+  uint64_t forgotten_epoch; /* clean when a cell went without a tombstone */
   uint64_t space_serial;   /* the last one given to a space */
   uint64_t moves;          /* grows when a cell leaves a table */
 

@@ -315,7 +315,8 @@ scan_refresh(sb_cursor *c, sb_error *err)
   keyed *k = c->keyed;
   sb_status status;
 
-  if (c->opened && k->evicted_epoch <= c->epoch)
+  if (c->opened && k->evicted_epoch <= c->epoch &&
+      k->forgotten_epoch <= c->epoch)
     return SB_OK;
   scan_close_merge(c);
   c->merge_used = 0;

@@ -28,7 +28,8 @@ scan_range_check(const keyed *k, const sb_scan_options *o, uint64_t epoch,
     return sb_error_set(err, SB_INVALID, "cannot scan with flags %#x",
                         (unsigned)o->flags);
   if (o->ns.len > SB_NAMESPACE_MAX || o->key.len > SB_KEY_MAX ||
-      o->start.len > SB_SUBKEY_MAX || o->end.len > SB_SUBKEY_MAX)
+      o->start.len > SB_SUBKEY_MAX ||
+      o->end.len > SB_SUBKEY_MAX + 1) /* right behind any key */
     return sb_error_set(err, SB_TOO_LARGE, "cannot scan: a bound is over %u "
                         "bytes", SB_KEY_MAX);
   return SB_OK;

@@ -69,10 +69,13 @@ cursor_change_element(keyed *k, sb_cursor *c, const sb_slice *value,
   if (value == NULL && expiry_over(k, c->state, c->element_expires))
     return write_remove(k, &p, err); /* all of the record's have expired */
   status = keyed_read(k, &p, &now, &expires_ms, &found, err);
+  if (status == SB_OK && !cursor_find_element(c, now, &at))
+    status = SB_NOT_FOUND;
+  if (status == SB_NOT_FOUND)
+    return sb_error_set(err, status, "cannot change a list's element: it has "
+                        "expired or was removed meanwhile");
   if (status != SB_OK)
     return status;
-  if (!cursor_find_element(c, now, &at))
-    return SB_NOT_FOUND; /* the list was replaced meanwhile */
   rest = at + 4 + old_len;
   buf_init(&b, k->host, (size_t)SB_VALUE_MAX + 65536);
   buf_add(&b, now.data, at);

@@ -297,6 +297,9 @@ write_forget(keyed *k, table *t, cell *c)
     c->flags |= CELL_DEAD;
   table_remove(t, table_slot(t, c->id, c));
   k->moves++;
+  /* A cursor may still read older segments, from which the cell hid what the
+     live version no longer has. */
+  k->forgotten_epoch = k->clean_epoch;
   if (c->ns_len != 0)
     space_unlink(k, c, 0);
   evict_leave_group(k, c);

@@ -540,6 +540,22 @@ queue_gather(sb_queue *queue, sb_slice until, sb_queue_element *elements,
   return SB_OK;
 }
 
+/* Has a removal that failed got as far as this element? */
+static int
+queue_was_taken(const sb_queue *queue, const sb_queue_element *element)
+{
+  sb_keyed *keyed = queue->keyed;
+  sb_key place;
+  sb_slice value;
+  sb_error ignored;
+
+  memset(&place, 0, sizeof place);
+  place.state = queue->state;
+  place.key_group = element->key_group;
+  place.key = element->bytes;
+  return keyed->ops->get(keyed, &place, &value, &ignored) == SB_NOT_FOUND;
+}
+
 /* Takes the batch from the handle, each key group at once. Returns how many
    elements could be taken; those that could not are forgotten, and found again
    by the next call. */
@@ -566,7 +582,8 @@ queue_take_batch(sb_queue *queue, sb_queue_element *elements, size_t count,
   }
   for (i = 0; i < count; i++) {
     index = queue_index(queue, elements[i].key_group);
-    if (groups[index].failed != batch)
+    if (groups[index].failed != batch ||
+        queue_was_taken(queue, &elements[i]))
       elements[kept++] = elements[i];
   }
   return kept;

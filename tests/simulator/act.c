@@ -164,8 +164,8 @@ act_put(subtask *t, place at, size_t index)
 
   value_fill(value, t->bytes);
   status = t->keyed->ops->put(t->keyed, &key,
-                              sb_slice_of(t->bytes, value_size(value)), expires,
-                              &err);
+                              sb_slice_of(t->bytes, value_size(value)),
+                              expires, &err);
   batch_settled(t, index, status);
   memset(t->bytes, 0xB5, value_size(value));
   if (!job_tolerates(t->job, status, &err, "put"))
@@ -187,8 +187,8 @@ act_append(subtask *t, place at, size_t index)
   expires = act_expiry(t, at.state, value.len);
   value_fill(value, t->bytes);
   status = t->keyed->ops->append(t->keyed, &key,
-                                 sb_slice_of(t->bytes, value_size(value)), expires,
-                                 &err);
+                                 sb_slice_of(t->bytes, value_size(value)),
+                                 expires, &err);
   batch_settled(t, index, status);
   memset(t->bytes, 0xB5, value_size(value));
   if (job_tolerates(t->job, status, &err, "append"))

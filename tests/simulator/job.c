@@ -229,7 +229,7 @@ job_restore_savepoint(job *j)
   sb_error err;
 
   if (l->savepoints == 0 || j->quiet || job_is_old(j) ||
-      !rng_chance(&l->rng, 100 + l->savepoints))
+      !rng_chance(&l->rng, 350))
     return 0;
   a = savepoint_pick(l, &l->rng);
   if (a == NULL)

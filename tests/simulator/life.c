@@ -344,7 +344,8 @@ life_print(const life_counts *did)
     "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
     "readers", "gcs", "compared", "tolerated", "early-flushes",
     "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
-    "dropped", "full", "savepoints", "no-claims", "claims", "requests", "faults", "flips",
+    "dropped", "full", "savepoints", "no-claims", "claims",
+    "requests", "faults", "flips",
     "switches", "virtual-ms"
   };
   const uint64_t *values = (const uint64_t *)(const void *)did;

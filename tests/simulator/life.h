@@ -106,7 +106,7 @@ typedef struct snap {
   struct round *round;
   sb_snapshot *handle;
   const sb_part *part;
-  int state, release, cancelled, tries_left;
+  int state, release, cancelled, tries_left, is_full;
 } snap;
 
 typedef struct round {      /* a checkpoint being made */
@@ -247,9 +247,9 @@ void final_read_opened(life *l, sim_process *process, sb_backend *backend,
 
 /* savepoints.c */
 void savepoint_name(const attempt *a, char *name, size_t size);
-int savepoint_is_object(const char *object);
+int savepoint_is_object(const char *name);
 /* Is the object in the attempt's directory? */
-int savepoint_has(const attempt *a, const char *object);
+int savepoint_has(const attempt *a, const char *object_name);
 sb_status savepoint_write_once(job *j, attempt *a, const sb_part *parts,
                                uint32_t count, sb_error *err);
 attempt *savepoint_pick(const life *l, rng *r);

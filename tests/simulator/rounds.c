@@ -14,6 +14,20 @@
 
 /* ---- owner's part ------------------------------------------------------- */
 
+/* A whole snapshot shares nothing with those before it. */
+static void
+snap_check_shared(const snap *sn, const char *name)
+{
+  const attempt *mine = sn->round->attempt, *a;
+
+  for (a = sn->subtask->job->l->attempts; a != NULL; a = a->next)
+    if (a->id < mine->id && ledger_has_name(a, name))
+      sim_fail(&sn->subtask->job->l->s, SIM_WRONG,
+               "whole checkpoint %llu shares \"%s\" with %llu",
+               (unsigned long long)mine->id, name,
+               (unsigned long long)a->id);
+}
+
 /* What is not the job's own must not be needed any more, and a savepoint
    names nothing outside. */
 static void
@@ -32,6 +46,8 @@ snap_check_names(const snap *sn)
     if (sn->round->attempt->savepoint && strchr(name, '/') != NULL &&
         !savepoint_has(sn->round->attempt, name))
       sim_fail(&j->l->s, SIM_WRONG, "a savepoint names \"%s\"", name);
+    if (sn->is_full)
+      snap_check_shared(sn, name);
   }
 }
 
@@ -114,6 +130,7 @@ snap_begin(subtask *t, round *r)
   }
   sn->subtask = t;
   sn->round = r;
+  sn->is_full = options.kind == SB_SNAPSHOT_FULL;
   sn->state = SNAP_RUNNING;
   sn->tries_left = (int)rng_below(&l->rng, 4) + (j->quiet ? 100 : 0);
   l->did.full += options.kind == SB_SNAPSHOT_FULL;

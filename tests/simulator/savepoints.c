@@ -23,15 +23,15 @@ savepoint_name(const attempt *a, char *name, size_t size)
 }
 
 int
-savepoint_is_object(const char *object)
+savepoint_is_object(const char *name)
 {
-  return strstr(object, SAVEPOINT_DIRECTORY) != NULL;
+  return strstr(name, SAVEPOINT_DIRECTORY) != NULL;
 }
 
 int
-savepoint_has(const attempt *a, const char *object)
+savepoint_has(const attempt *a, const char *object_name)
 {
-  const char *at = strstr(object, SAVEPOINT_DIRECTORY);
+  const char *at = strstr(object_name, SAVEPOINT_DIRECTORY);
   char name[64];
   size_t len;
 

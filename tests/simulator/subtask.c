@@ -147,6 +147,7 @@ subtask_register(subtask *t, uint32_t i, int known)
   const space_state *state = &l->sp.states[i];
   sb_state_options options;
   sb_state_info info;
+  uint32_t tries = 0;
   sb_error err;
   sb_status status;
 
@@ -161,6 +162,8 @@ subtask_register(subtask *t, uint32_t i, int known)
     status = t->keyed->ops->register_state(t->keyed, &options, &info, &err);
     if (!job_tolerates(j, status, &err, "register_state"))
       break;
+    if (++tries > 12 && !j->quiet)
+      job_give_up(j, "register_state fails");
     sim_sleep(&l->s, 10 * SIM_MS);
   }
   if (info.kind != state->kind || info.restored != (uint32_t)known ||

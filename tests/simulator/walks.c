@@ -366,6 +366,12 @@ walk_end(subtask *t, walk *w)
 
 /* ---- writes through the cursor ------------------------------------------ */
 
+static int
+is_over_by(const list_node *node, uint64_t now_ms)
+{
+  return node != NULL && node->end_ms != 0 && node->end_ms <= now_ms;
+}
+
 static void
 walk_write(subtask *t, walk *w)
 {
@@ -394,11 +400,15 @@ walk_write(subtask *t, walk *w)
       expires = list_at(c.list, w->row_element)->expires_ms;
     value_fill(value, t->bytes);
     status = t->keyed->ops->scan_update(t->keyed, w->handle,
-                                        sb_slice_of(t->bytes, value_size(value)),
+                                        sb_slice_of(t->bytes,
+                                                    value_size(value)),
                                         expires, &err);
   }
   w->has_row = 0;
   batch_sync(t);
+  if (status == SB_NOT_FOUND && err.status == status && is_list &&
+      is_over_by(list_at(c.list, w->row_element), subtask_now_ms(t)))
+    return;
   if (job_tolerates(t->job, status, &err, "a cursor's write"))
     return;
   if (!is_list)
