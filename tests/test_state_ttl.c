@@ -404,7 +404,74 @@ test_event_time(void)
   state_end();
 }
 
+/* The list is `elements`, some times over. */
+static void
+list_compare(sb_list *list, const sb_slice *elements, size_t count, int times)
+{
+  size_t i, wrong = 0;
+  sb_slice all, element;
+
+  ok(sb_list_get(list, &all, &err));
+  for (i = 0; sb_list_element(&all, &element); i++)
+    wrong += element.len != elements[i % count].len ||
+             (element.len != 0 && memcmp(element.data,
+                                         elements[i % count].data,
+                                         element.len) != 0);
+  CU_ASSERT_EQUAL(all.len, 0);
+  CU_ASSERT_EQUAL(i, count * (size_t)times);
+  CU_ASSERT_EQUAL(wrong, 0);
+}
+
+/* Many elements by one call, in and around the size of a record, onto what
+   this or an older epoch has; with stamps and without. */
+static void
+test_list_add_all(void)
+{
+  static const size_t lens[] = {
+    0,    1,    4091, 0,    4092, 4093, 0, 4087,  0, 0,
+    9000, 2044, 2044, 2044, 2045, 1000, 3, 70000, 0
+  };
+  enum { SIZES = TAP_COUNT(lens), EACH = 8, COUNT = SIZES * EACH + 200 };
+  static uint8_t bytes[COUNT + 70000];
+  static sb_slice elements[COUNT];
+  sb_state_spec spec = spec_of("l");
+  sb_list *list;
+  int stamped, i;
+
+  for (i = 0; i < (int)sizeof bytes; i++)
+    bytes[i] = (uint8_t)(i * 7 + i / 251);
+  for (i = 0; i < COUNT; i++)
+    elements[i] = sb_slice_of(bytes + i, i >= SIZES * EACH ? (size_t)i % 13
+                                           : lens[i * 5 % SIZES]);
+  for (stamped = 0; stamped < 2; stamped++) {
+    state_begin("64mb", 4);
+    spec.ttl_ms = stamped ? 1000000 : 0;
+    ok(sb_list_open_spec(context, &spec, &list, &err));
+    set_key("a");
+    ok(sb_list_add_all(list, elements, COUNT, &err));
+    list_compare(list, elements, COUNT, 1);
+    ok(sb_list_add_all(list, elements, COUNT, &err));
+    state_checkpoint();
+    ok(sb_list_add_all(list, elements, COUNT, &err));
+    list_compare(list, elements, COUNT, 3);
+    state_restart();
+    ok(sb_list_open_spec(context, &spec, &list, &err));
+    set_key("a");
+    list_compare(list, elements, COUNT, 3);
+    for (i = 0; i < COUNT; i++) /* the same in other steps */
+      ok(i == 0 ? sb_list_update(list, elements, 1, &err)
+                : sb_list_add(list, elements[i], &err));
+    ok(sb_list_add_all(list, elements, 1, &err));
+    ok(sb_list_add_all(list, elements + 1, COUNT - 1, &err));
+    list_compare(list, elements, COUNT, 2);
+    ok(sb_list_update(list, elements, COUNT, &err));
+    list_compare(list, elements, COUNT, 1);
+    state_end();
+  }
+}
+
 static const tap_case cases[] = {
+  { "list_add_all", test_list_add_all },
   { "value", test_value },
   { "update", test_update },
   { "list", test_list },

@@ -199,7 +199,7 @@ async_try(async *a, pending *p, need *n, sb_error *err)
       return write_clear(k, &p->place, err);
     return write_remove(k, &p->place, err);
   case SB_OP_APPEND:
-    return write_append(k, &p->place, op->value, op->expires_ms, err);
+    return write_append(k, &p->place, &op->value, 1, op->expires_ms, err);
   case SB_OP_CLEAR:
     return write_clear(k, &p->place, err);
   case SB_OP_SCAN_OPEN:

@@ -239,21 +239,29 @@ keyed_remove(sb_keyed *base, const sb_key *key, sb_error *err)
 }
 
 sb_status
-keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
-             uint64_t expires_ms, sb_error *err)
+keyed_append_all(sb_keyed *base, const sb_key *key, const sb_slice *values,
+                 size_t count, uint64_t expires_ms, sb_error *err)
 {
   keyed *k = (keyed *)base;
   sb_status status;
+  size_t i;
   place p;
 
   status = get_enter_write(k, key, &p, err);
   if (status == SB_OK)
     status = get_check_kind(&p, 1, err);
-  if (status == SB_OK)
-    status = keyed_check_value(k, value, err);
+  for (i = 0; status == SB_OK && i < count; i++)
+    status = keyed_check_value(k, values[i], err);
   if (status != SB_OK)
     return status;
-  return write_append(k, &p, value, expires_ms, err);
+  return write_append(k, &p, values, count, expires_ms, err);
+}
+
+sb_status
+keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
+             uint64_t expires_ms, sb_error *err)
+{
+  return keyed_append_all(base, key, &value, 1, expires_ms, err);
 }
 
 sb_status

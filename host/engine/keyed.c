@@ -394,6 +394,7 @@ static const sb_keyed_ops keyed_ops = {
   .drop_state = keyed_drop_state,
   .advance_time = keyed_advance_time,
   .describe = keyed_describe,
+  .append_all = keyed_append_all,
 };
 
 static size_t

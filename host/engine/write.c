@@ -400,23 +400,42 @@ append_element(cell *c, sb_slice value)
   c->value_len += (uint32_t)(4 + value.len);
 }
 
-/* A new cell for the tail, with its old elements if there are any, and room
-   for as much again. */
-static sb_status
-append_grow(keyed *k, place *p, cell *tail, sb_slice value,
-            uint64_t expires_ms, sb_error *err)
+/* How many of the values, one at least, make a record with the `len` bytes
+   that it has. */
+static size_t
+append_fitting(size_t len, const sb_slice *values, size_t count)
 {
-  size_t slack = tail == NULL ? 0 : tail->value_len;
+  size_t n = 1;
+
+  len += values[0].len + 4;
+  while (n < count && len + values[n].len + 4 <= APPEND_CHUNK_MAX) {
+    len += values[n].len + 4;
+    n++;
+  }
+  return n;
+}
+
+/* A new cell for the tail, with its old elements if there are any, and room
+   for as much again as far as it can be used. */
+static sb_status
+append_grow(keyed *k, place *p, cell *tail, const sb_slice *values,
+            size_t count, uint64_t expires_ms, sb_error *err)
+{
+  size_t slack = tail == NULL ? 0 : tail->value_len, i;
   sb_status status;
   group *g;
 
   buf_clear(&k->lent);
   if (tail != NULL)
     buf_add(&k->lent, cell_value(tail), tail->value_len);
-  buf_u32(&k->lent, (uint32_t)value.len);
-  buf_add(&k->lent, value.data, value.len);
+  for (i = 0; i < count; i++) {
+    buf_u32(&k->lent, (uint32_t)values[i].len);
+    buf_add(&k->lent, values[i].data, values[i].len);
+  }
   if (k->lent.status != SB_OK)
     return sb_error_set(err, SB_NO_MEMORY, "could not append: no memory");
+  if (tail != NULL && slack > APPEND_CHUNK_MAX - k->lent.len)
+    slack = APPEND_CHUNK_MAX - k->lent.len;
   status = write_cell(k, p, sb_slice_of(k->lent.data, k->lent.len), 0,
                       expires_ms, slack, NULL, err);
   if (status != SB_OK)
@@ -428,19 +447,28 @@ append_grow(keyed *k, place *p, cell *tail, sb_slice value,
   return SB_OK;
 }
 
-sb_status
-write_append(keyed *k, place *p, sb_slice value, uint64_t expires_ms,
-             sb_error *err)
+/* Adds what goes into one record; *count is how many that were. */
+static sb_status
+append_some(keyed *k, place *p, const sb_slice *values, size_t *count,
+            uint64_t expires_ms, sb_error *err)
 {
-  cell *tail = append_tail(k, p, value.len + 4, expires_ms);
+  cell *tail = append_tail(k, p, values[0].len + 4, expires_ms);
+  size_t len = tail == NULL ? 0 : tail->value_len, n = 0;
   uint8_t subkey[8];
   unsigned i;
 
-  if (tail != NULL && write_is_current(k, tail) &&
-      tail->value_cap - tail->value_len >= value.len + 4) {
-    append_element(tail, value);
-    tail->referenced = 1;
-    return SB_OK;
+  if (tail != NULL && write_is_current(k, tail)) {
+    while (n < *count && values[n].len + 4 <= tail->value_cap - len &&
+           len + values[n].len + 4 <= APPEND_CHUNK_MAX) {
+      append_element(tail, values[n]);
+      len = tail->value_len;
+      n++;
+    }
+    if (n != 0) {
+      tail->referenced = 1;
+      *count = n;
+      return SB_OK;
+    }
   }
   if (tail != NULL) {
     memcpy(subkey, cell_key(tail) + tail->key_len + tail->ns_len, 8);
@@ -451,7 +479,23 @@ write_append(keyed *k, place *p, sb_slice value, uint64_t expires_ms,
   }
   p->key.subkey = sb_slice_of(subkey, sizeof subkey);
   p->id = record_id(p->group_id, p->key.subkey);
-  return append_grow(k, p, tail, value, expires_ms, err);
+  *count = append_fitting(len, values, *count);
+  return append_grow(k, p, tail, values, *count, expires_ms, err);
+}
+
+sb_status
+write_append(keyed *k, place *p, const sb_slice *values, size_t count,
+             uint64_t expires_ms, sb_error *err)
+{
+  sb_status status = SB_OK;
+  size_t n;
+
+  for (; status == SB_OK && count != 0; values += n, count -= n) {
+    n = count;
+    status = append_some(k, p, values, &n, expires_ms, err);
+    p->key.subkey = sb_slice_of(NULL, 0);
+  }
+  return status;
 }
 
 cell *

@@ -12,6 +12,8 @@
 #include "host/state/ttl.h"
 
 #define LIST_KEEP_MAX ((size_t)1 << 20) /* of context.reading */
+#define LIST_STAMP_MAX 128u /* elements that get their stamps at once, */
+#define LIST_STAMP_BYTES ((size_t)1 << 16) /* and their bytes */
 
 struct sb_list {
   state_base base;
@@ -100,15 +102,67 @@ sb_list_add(sb_list *state, sb_slice element, sb_error *err)
   return sb_list_add_all(state, &element, 1, err);
 }
 
+/* Copies elements with a stamp each and adds them, as many as are worth it:
+   *added. */
+static sb_status
+list_add_stamped(state_base *base, const sb_key *place,
+                 const sb_slice *elements, size_t count, size_t *added,
+                 sb_error *err)
+{
+  sb_keyed *keyed = base->context->keyed;
+  buf *b = &base->context->writing;
+  sb_slice stored[LIST_STAMP_MAX];
+  uint8_t stamp[TTL_STAMP_LEN];
+  size_t n, i, at = 0;
+
+  ttl_put_stamp(stamp, ttl_stamp(base));
+  buf_clear(b);
+  for (n = 0; n < count && n < LIST_STAMP_MAX && b->len < LIST_STAMP_BYTES &&
+              elements[n].len <= LIST_STAMP_BYTES - b->len; n++) {
+    buf_add(b, stamp, sizeof stamp);
+    buf_add(b, elements[n].data, elements[n].len);
+  }
+  *added = 1;
+  if (n <= 1)
+    return list_add(base, place, elements[0], err);
+  *added = n;
+  if (b->status != SB_OK)
+    return sb_fail(err, b->status, "could not add %zu elements to list "
+                   "\"%s\": out of memory", n, base->name);
+  for (i = 0; i < n; i++) {
+    stored[i] = sb_slice_of(b->data + at, sizeof stamp + elements[i].len);
+    at += stored[i].len;
+  }
+  return keyed->ops->append_all(keyed, place, stored, n, 0, err);
+}
+
+static sb_status
+list_add_each(state_base *base, const sb_key *place, const sb_slice *elements,
+              size_t count, sb_error *err)
+{
+  sb_keyed *keyed = base->context->keyed;
+  int all = SB_KEYED_HAS(keyed, append_all);
+  sb_status status = SB_OK;
+  size_t i, n;
+
+  if (all && !base->stamped && count > 1)
+    return keyed->ops->append_all(keyed, place, elements, count, 0, err);
+  for (i = 0; status == SB_OK && i < count; i += n) {
+    n = 1;
+    status = all && count > 1
+               ? list_add_stamped(base, place, elements + i, count - i, &n,
+                                  err)
+               : list_add(base, place, elements[i], err);
+  }
+  return status;
+}
+
 static sb_status
 list_add_all(sb_list *state, const sb_key *place, const sb_slice *elements,
              size_t count, sb_error *err)
 {
-  sb_status status = SB_OK;
-  size_t i;
+  sb_status status = list_add_each(&state->base, place, elements, count, err);
 
-  for (i = 0; status == SB_OK && i < count; i++)
-    status = list_add(&state->base, place, elements[i], err);
   ttl_clean(&state->base);
   return status;
 }

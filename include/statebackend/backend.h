@@ -426,6 +426,13 @@ typedef struct sb_keyed_ops {
      strings are borrowed until close. */
   sb_status (*describe)(sb_keyed *keyed, sb_keyed_options *options,
                         sb_error *err);
+
+  /* As that many calls of append, in order. A value over the limits is found
+     before anything is added; after another failure the first ones may have
+     been added. None of `values` may be one that an earlier call lent. */
+  sb_status (*append_all)(sb_keyed *keyed, const sb_key *key,
+                          const sb_slice *values, size_t count,
+                          uint64_t expires_ms, sb_error *err);
 } sb_keyed_ops;
 
 /* 1 if a keyed handle's table is long enough for `method` and has it. */
