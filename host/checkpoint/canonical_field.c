@@ -21,6 +21,8 @@ field_refuse(const sb_canonical_reader *r, sb_error *err, const char *why)
 static sb_slice
 field_rest(sb_slice bytes, size_t len)
 {
+  if (len == 0)
+    return bytes; /* there may be no bytes at all */
   return sb_slice_of((const uint8_t *)bytes.data + len, bytes.len - len);
 }
 
