@@ -2,13 +2,15 @@
 /*
  * The ledger: every checkpoint that was tried, what it must hold, and what is
  * known of its fate. It never reads the store: it goes by what callers were
- * told.
+ * told, and by the manifests that they were handed.
  */
 #include "config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <statebackend/statebackend.h>
+#include "host/engine/manifest.h"
 #include "tests/simulator/item.h"
 #include "tests/simulator/life.h"
 
@@ -43,6 +45,9 @@ ledger_free(life *l)
     for (i = 0; i < a->name_count; i++)
       free(a->names[i]);
     free(a->names);
+    for (i = 0; i < a->held_count; i++)
+      free(a->held[i]);
+    free(a->held);
     free(a->cells);
     free(a);
   }
@@ -86,6 +91,25 @@ attempt_add_name(attempt *a, const char *name)
   a->names[a->name_count++] = strdup(name);
 }
 
+/* What the handle still reads though it is no longer state (HELD): it stays
+   until the next commit, or until the handle is closed. */
+static void
+ledger_add_held(attempt *a, const sb_part *part)
+{
+  const sb_host *host = sb_host_default();
+  manifest *m;
+  size_t i;
+
+  if (manifest_decode(host, part->manifest.data, part->manifest.len, &m,
+                      NULL) != SB_OK)
+    return; /* readers of the checkpoint will say so */
+  a->held = sim_memory(a->held,
+                       (a->held_count + m->held_count + 1) * sizeof *a->held);
+  for (i = 0; i < m->held_count; i++)
+    a->held[a->held_count++] = strdup(m->held[i]);
+  manifest_free(host, m);
+}
+
 void
 ledger_add_names(attempt *a, const sb_part *part)
 {
@@ -95,6 +119,7 @@ ledger_add_names(attempt *a, const sb_part *part)
     attempt_add_name(a, part->objects[i].name);
   if (part->name != NULL)
     attempt_add_name(a, part->name);
+  ledger_add_held(a, part);
 }
 
 int
@@ -104,6 +129,17 @@ ledger_has_name(const attempt *a, const char *name)
 
   for (i = 0; i < a->name_count; i++)
     if (strcmp(a->names[i], name) == 0)
+      return 1;
+  return 0;
+}
+
+static int
+ledger_holds_name(const attempt *a, const char *name)
+{
+  size_t i;
+
+  for (i = 0; i < a->held_count; i++)
+    if (strcmp(a->held[i], name) == 0)
       return 1;
   return 0;
 }
@@ -287,7 +323,8 @@ object_is_needed(const life *l, const sb_checkpoint_info *list, size_t count,
     const attempt *a = ledger_find(l, list[i].id, list[i].generation);
 
     if (strcmp(list[i].name, name) == 0 ||
-        (a != NULL && ledger_has_name(a, name)))
+        (a != NULL &&
+         (ledger_has_name(a, name) || ledger_holds_name(a, name))))
       return 1;
   }
   return 0;

@@ -43,6 +43,8 @@ typedef struct attempt {
   uint32_t versions[MODEL_STATES_MAX];
   char **names;             /* its objects, without _metadata */
   size_t name_count;
+  char **held;              /* what its manifests hold: it may be there */
+  size_t held_count;
   char blob[48];
 } attempt;
 
