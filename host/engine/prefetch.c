@@ -14,7 +14,7 @@
 #define PREFETCH_GET_MAX ((uint64_t)1 << 20)
 #define PREFETCH_BLOCKS_MAX 64u /* of a run, in a key group */
 #define PREFETCH_SHARE 16u     /* of the memory budget */
-#define PREFETCH_MIN ((size_t)1 << 20)
+#define PREFETCH_MIN ((size_t)256 << 10)
 
 /* One GET for needs first..first + count - 1. */
 typedef struct flight {
