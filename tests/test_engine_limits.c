@@ -550,6 +550,69 @@ test_interrupt_cursor(void)
   }
 }
 
+/* A batch that waits for a slow store comes back, and before its GETs do; what
+   had been done is told so. */
+static void
+test_interrupt_batch(void)
+{
+  sb_op ops[4], *list[4], *done[4];
+  sb_checkpoint *from;
+  pthread_t thread;
+  sb_keyed *k;
+  uint32_t state;
+  const char *const keys[] = { "a", "a", "b", "new" };
+  double start;
+  size_t n = 0, i;
+
+  begin_backend("4mb", 2);
+  set("state.backend.filters", "latency");
+  set("state.backend.filter.latency.operations", "get");
+  set("state.backend.filter.latency.delay", "0ms");
+  finish_backend();
+  k = open_all();
+  state = add_state(k, "values", SB_STATE_VALUE);
+  for (i = 0; i < 3; i++) {
+    sb_key key = key_of(state, keys[i], 1);
+
+    check_ok(k->ops->put(k, &key, text("v"), 0, &err));
+  }
+  checkpoint(1, &k, 1);
+  k->ops->close(k);
+  backend->ops->job_close(job);
+  sb_backend_close(backend);
+  set("state.backend.filter.latency.delay", "1500ms");
+  finish_backend();
+  from = newest();
+  k = open_range(0, 1, from, 0);
+  backend->ops->checkpoint_close(backend, from);
+  state = add_state(k, "values", SB_STATE_VALUE);
+  memset(ops, 0, sizeof ops);
+  for (i = 0; i < 4; i++) {
+    ops[i].struct_size = sizeof ops[i];
+    ops[i].kind = i == 1 ? SB_OP_PUT : SB_OP_GET; /* behind the first */
+    ops[i].key = key_of(state, keys[i], strlen(keys[i]));
+    list[i] = &ops[i];
+  }
+  ops[3].kind = SB_OP_PUT; /* done at once */
+  check_ok(k->ops->submit(k, list, 4, &err));
+  CU_ASSERT_EQUAL(pthread_create(&thread, NULL, interrupt_soon, k), 0);
+  check_ok(k->ops->poll(k, done, 4, &n, 0, &err));
+  CU_ASSERT(n == 1 && done[0] == &ops[3] && ops[3].status == SB_OK);
+  start = seconds();
+  check_ok(k->ops->poll(k, done, 2, &n, SB_NO_DEADLINE, &err));
+  CU_ASSERT_EQUAL(n, 2);
+  check_ok(k->ops->poll(k, done, 4, &n, SB_NO_DEADLINE, &err));
+  CU_ASSERT_EQUAL(n, 1);
+  CU_ASSERT(seconds() - start < 1.0);
+  for (i = 0; i < 3; i++)
+    CU_ASSERT_EQUAL(ops[i].status, SB_CANCELLED);
+  CU_ASSERT_EQUAL(k->ops->poll(k, done, 4, &n, SB_NO_DEADLINE, &err),
+                  SB_CANCELLED);
+  pthread_join(thread, NULL);
+  k->ops->close(k);
+  close_backend();
+}
+
 /* Ranges go while cursors stand in them. */
 static void
 test_remove_range(void)
@@ -635,6 +698,7 @@ static const tap_case cases[] = {
   { "cancelled predecessor", test_cancelled_predecessor },
   { "failing flushes recover", test_flush_recovers },
   { "interrupted reads", test_interrupt_cursor },
+  { "interrupted batch", test_interrupt_batch },
   { "ranges removed under a cursor", test_remove_range },
   { "scan operations without a scan", test_scan_open_nothing },
 };

@@ -421,6 +421,45 @@ test_close(void)
   CU_ASSERT(a[1].count == 1 && a[1].status == SB_CANCELLED);
 }
 
+/* Requests that are pending when the handle is interrupted. */
+static void
+test_interrupted(void)
+{
+  sb_place at = { .key = text("k") }, other = { .key = text("other") };
+  answer a[3];
+  size_t count = 0;
+  world w;
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    state_begin("16mb", 4);
+    world_open(&w, 0, 0, 0);
+    write_all(&w, &at);
+    submit(w.batch);
+    state_restart();
+    world_open(&w, 0, 0, 0);
+    memset(a, 0, sizeof a);
+    ok(sb_batch_value_get(w.batch, w.value, &at, take, &a[0], &err));
+    ok(sb_batch_reducing_add(w.batch, w.reducing, &at, text("x"), take, &a[1],
+                             &err));
+    ok(sb_batch_value_get(w.batch, w.value, &other, take, &a[2], &err));
+    ok(sb_batch_submit(w.batch, &err));
+    keyed->ops->interrupt(keyed);
+    if (i == 0) {
+      ok(sb_context_poll(context, SB_NO_DEADLINE, &count, &err));
+      CU_ASSERT_EQUAL(count, 3);
+      CU_ASSERT_EQUAL(sb_context_pending(context), 0);
+      CU_ASSERT_EQUAL(a[0].count, 1);
+      ok(sb_batch_value_get(w.batch, w.value, &at, take, &a[0], &err));
+      CU_ASSERT_EQUAL(sb_batch_submit(w.batch, &err), SB_CANCELLED);
+    }
+    state_end();
+    CU_ASSERT(a[0].count == 1 && a[1].count == 1 && a[2].count == 1);
+    CU_ASSERT(i == 0 || (a[0].status == SB_CANCELLED &&
+                         a[1].status == SB_CANCELLED));
+  }
+}
+
 static const tap_case cases[] = {
   { "kinds", test_kinds },
   { "kinds_ttl", test_kinds_ttl },
@@ -428,7 +467,8 @@ static const tap_case cases[] = {
   { "many", test_many },
   { "chain", test_chain },
   { "misuse", test_misuse },
-  { "close", test_close }
+  { "close", test_close },
+  { "interrupted", test_interrupted }
 };
 
 int

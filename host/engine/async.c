@@ -453,6 +453,21 @@ async_deliver(async *a, sb_op **done, size_t max)
   return n;
 }
 
+/* Ends what waits, without waiting for the GETs that were to answer it. */
+static void
+async_cancel(async *a)
+{
+  pending *p;
+
+  async_cancel_pieces(a);
+  while ((p = a->ready_first) != NULL) {
+    a->ready_first = p->next;
+    if (a->ready_first == NULL)
+      a->ready_last = NULL;
+    async_finish(a, p, SB_CANCELLED);
+  }
+}
+
 sb_status
 async_poll(sb_keyed *base, sb_op **done, size_t max, size_t *count,
            uint64_t deadline_ns, sb_error *err)
@@ -464,6 +479,11 @@ async_poll(sb_keyed *base, sb_op **done, size_t max, size_t *count,
   *count = 0;
   for (;;) {
     status = keyed_enter(k, err);
+    if (status == SB_CANCELLED && a != NULL && a->count != 0) {
+      async_cancel(a);
+      *count = async_deliver(a, done, max);
+      return SB_OK;
+    }
     if (status != SB_OK || a == NULL)
       return status;
     async_work(a);
@@ -498,19 +518,13 @@ void
 async_free(keyed *k)
 {
   async *a = k->async;
-  pending *p;
   sb_op *op;
 
   async_free_given(k);
   if (a == NULL)
     return;
-  async_cancel_fetches(a);
-  while ((p = a->ready_first) != NULL) {
-    a->ready_first = p->next;
-    if (a->ready_first == NULL)
-      a->ready_last = NULL;
-    async_finish(a, p, SB_CANCELLED);
-  }
+  async_cancel(a);
+  async_end_fetches(a);
   for (op = a->done_first; op != NULL; op = op->internal[2]) {
     mem_free(k->host, op->internal[1]);
     if (op->kind == SB_OP_SCAN_OPEN && op->status == SB_OK)

@@ -73,7 +73,10 @@ void async_dispatch(async *a);
 /* Takes in finished GETs; 0 if there was none. */
 int async_land(async *a);
 sb_status async_wait(async *a, uint64_t deadline_ns);
-/* Ends all fetches: GETs under way write into our buffers, so it waits. */
-void async_cancel_fetches(async *a);
+/* Ends what waits for pieces; their GETs go on. */
+void async_cancel_pieces(async *a);
+/* Frees the pieces, which nothing waits for any more. GETs under way write
+   into our buffers, so it waits for them. */
+void async_end_fetches(async *a);
 
 #endif

@@ -177,16 +177,22 @@ async_free_io(async *a, get_io *io)
   mem_free(a->keyed->host, io);
 }
 
-/* Ends everything that waits for a piece that cannot be had. */
 static void
-async_fail_piece(async *a, piece *f, sb_status status)
+async_finish_waiting(async *a, piece *f, sb_status status)
 {
   while (f->waiting != NULL) {
     pending *p = f->waiting;
 
     f->waiting = p->next;
-    async_finish(a, p, status == SB_NOT_FOUND ? SB_CORRUPT : status);
+    async_finish(a, p, status);
   }
+}
+
+/* Ends everything that waits for a piece that cannot be had. */
+static void
+async_fail_piece(async *a, piece *f, sb_status status)
+{
+  async_finish_waiting(a, f, status == SB_NOT_FOUND ? SB_CORRUPT : status);
   async_free_piece(a, f);
 }
 
@@ -379,17 +385,28 @@ async_wait_gets(async *a)
 }
 
 void
-async_cancel_fetches(async *a)
+async_cancel_pieces(async *a)
 {
   piece *f;
 
+  for (f = a->queued; f != NULL; f = f->next)
+    async_finish_waiting(a, f, SB_CANCELLED);
+  for (f = a->flying; f != NULL; f = f->next)
+    async_finish_waiting(a, f, SB_CANCELLED);
+}
+
+void
+async_end_fetches(async *a)
+{
+  piece *f;
+
+  async_wait_gets(a);
   while ((f = a->queued) != NULL) {
     a->queued = f->next;
-    async_fail_piece(a, f, SB_CANCELLED);
+    async_free_piece(a, f);
   }
-  async_wait_gets(a);
   while ((f = a->flying) != NULL) {
     a->flying = f->next;
-    async_fail_piece(a, f, SB_CANCELLED);
+    async_free_piece(a, f);
   }
 }

@@ -364,8 +364,6 @@ batch_drain(sb_context *context)
   sb_status status = SB_OK;
 
   context->closing = 1;
-  /* After an interruption the handle keeps what it has not given back, so
-     that memory is lost. */
   while (context->pending != 0 && status == SB_OK)
     status = sb_context_poll(context, SB_NO_DEADLINE, NULL, NULL);
   while (context->batches != NULL)

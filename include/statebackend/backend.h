@@ -382,7 +382,8 @@ typedef struct sb_keyed_ops {
                       sb_error *err);
 
   /* Any thread: calls that wait, and all later ones but close, return
-     SB_CANCELLED. */
+     SB_CANCELLED. But poll gives back all operations first, those that were
+     not done with SB_CANCELLED. */
   void (*interrupt)(sb_keyed *keyed);
   sb_status (*stats)(sb_keyed *keyed, sb_keyed_stats *stats);
 
