@@ -101,7 +101,10 @@ test_drop_under_view(void)
   sb_view_cursor *c = NULL;
   sb_view *view, *later;
   unsigned i, n = 0;
+  char value[2 * LEN];
+  size_t n_value = 0;
   sb_keyed *k;
+  sb_key key;
   sb_row row;
 
   ttl_open("2", 4);
@@ -118,9 +121,14 @@ test_drop_under_view(void)
     n++;
   CU_ASSERT_EQUAL(n, 100);
   k->ops->view_scan_close(c);
+  key = make_key(so.state, 1);
+  check_ok(k->ops->view_get(view, &key, value, sizeof value, &n_value, &err));
+  CU_ASSERT_EQUAL(n_value, LEN);
   k->ops->view_close(view);
   check_ok(k->ops->view_open(k, &later, &err));
   CU_ASSERT_EQUAL(k->ops->view_scan_open(later, &so, &c, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(k->ops->view_get(later, &key, value, sizeof value, &n_value,
+                                   &err), SB_INVALID);
   k->ops->view_close(later);
   k->ops->close(k);
   ttl_close();

@@ -221,6 +221,15 @@ keyed_enter(keyed *k, sb_error *err)
   return keyed_enter_slow(k, err);
 }
 
+/* Does a cut that ended this epoch have the state? Now: UINT64_MAX. */
+static inline int
+keyed_has_state(const keyed *k, uint32_t index, uint64_t epoch)
+{
+  return index < k->state_count &&
+         (k->states[index]->dropped_epoch == 0 ||
+          k->states[index]->dropped_epoch > epoch);
+}
+
 /* A key resolved against a handle. */
 typedef struct place {
   state *state;
@@ -232,6 +241,9 @@ typedef struct place {
 sb_status keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err);
 /* The two halves of it. */
 sb_status keyed_check_key(const keyed *k, const sb_key *key, sb_error *err);
+/* For a cut that ended this epoch; a state may have been dropped since. */
+sb_status keyed_check_key_at(const keyed *k, const sb_key *key, uint64_t epoch,
+                             sb_error *err);
 void keyed_place_key(keyed *k, const sb_key *key, place *p);
 void keyed_place_record(keyed *k, state *s, const record *r, place *p);
 

@@ -6,19 +6,11 @@
 
 #define SCAN_FLAGS (SB_SCAN_KEYS | SB_SCAN_EXPIRED)
 
-static int
-range_has_state(const keyed *k, uint32_t index, uint64_t epoch)
-{
-  return index < k->state_count &&
-         (k->states[index]->dropped_epoch == 0 ||
-          k->states[index]->dropped_epoch > epoch);
-}
-
 sb_status
 scan_range_check(const keyed *k, const sb_scan_options *o, uint64_t epoch,
                  sb_error *err)
 {
-  if (!range_has_state(k, o->state, epoch))
+  if (!keyed_has_state(k, o->state, epoch))
     return sb_error_set(err, SB_INVALID, "cannot scan: there is no state %u",
                         (unsigned)o->state);
   if (o->has_key && !o->has_ns)

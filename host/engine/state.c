@@ -517,13 +517,19 @@ place_check(const keyed *k, const sb_key *key, const state *s, sb_error *err)
 }
 
 sb_status
-keyed_check_key(const keyed *k, const sb_key *key, sb_error *err)
+keyed_check_key_at(const keyed *k, const sb_key *key, uint64_t epoch,
+                   sb_error *err)
 {
-  if (key->state >= k->state_count ||
-      k->states[key->state]->dropped_epoch != 0)
+  if (!keyed_has_state(k, key->state, epoch))
     return sb_error_set(err, SB_INVALID, "there is no state %u",
                         (unsigned)key->state);
   return place_check(k, key, k->states[key->state], err);
+}
+
+sb_status
+keyed_check_key(const keyed *k, const sb_key *key, sb_error *err)
+{
+  return keyed_check_key_at(k, key, UINT64_MAX, err);
 }
 
 sb_status

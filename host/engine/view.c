@@ -76,8 +76,8 @@ view_drop_version(keyed *k, sb_view *v)
 }
 
 static sb_status
-view_copy(keyed *k, const state *s, const record *r, void *buffer, size_t buffer_size,
-          size_t *size, sb_error *err)
+view_copy(keyed *k, const state *s, const record *r, void *buffer,
+          size_t buffer_size, size_t *size, sb_error *err)
 {
   if (keyed_expired(k, s, r->expires_ms))
     return SB_NOT_FOUND;
@@ -179,7 +179,9 @@ view_get(sb_view *v, const sb_key *key, void *buffer, size_t buffer_size,
   place p;
 
   keyed_lock(k);
-  status = keyed_place(k, key, &p, err);
+  status = keyed_check_key_at(k, key, v->cut.epoch, err);
+  if (status == SB_OK)
+    keyed_place_key(k, key, &p);
   if (status == SB_OK && v->cut.running)
     status = sb_error_set(err, SB_BUSY, "another thread reads this view");
   if (status == SB_OK)

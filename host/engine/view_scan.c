@@ -267,10 +267,6 @@ view_scan_init(sb_view_cursor *c, const sb_scan_options *o, sb_error *err)
   prefetch_init(&c->prefetch, k, c->event, SB_PRIORITY_READ);
   keyed_lock(k);
   status = scan_range_check(k, o, c->view->cut.epoch, err);
-  if (status == SB_OK && k->states[o->state]->dropped_epoch != 0 &&
-      k->states[o->state]->dropped_epoch <= c->view->cut.epoch)
-    status = sb_error_set(err, SB_INVALID, "cannot scan: state %u was dropped",
-                          (unsigned)o->state);
   keyed_unlock(k);
   if (status == SB_OK)
     status = scan_range_init(&c->range, k, o, err);
