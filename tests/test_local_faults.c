@@ -418,6 +418,34 @@ test_each_allocation_fails(void)
   fixture_remove(&f);
 }
 
+/* A stream ends when it is given up, whatever there is no memory for. */
+static void
+test_abort_without_memory(void)
+{
+  sb_error error;
+  fixture f;
+  long n, blocks;
+
+  local_setup(&f, local_no_sync);
+  for (n = 1; n < 10; n++) {
+    store_writer *w;
+
+    blocks = atomic_load(&f.blocks);
+    CU_ASSERT_EQUAL(store_writer_open(&f.host, f.store, "d/x", 0, 0, &w,
+                                      &error), SB_OK);
+    CU_ASSERT_EQUAL(store_writer_add(w, "ne", 2, &error), SB_OK);
+    atomic_store(&f.allocations, 0);
+    atomic_store(&f.allocation_fails, n);
+    store_writer_abort(w);
+    atomic_store(&f.allocation_fails, 0);
+    fixture_settle(&f, blocks);
+    if (atomic_load(&f.allocations) < n)
+      break;
+  }
+  CU_ASSERT(n > 1 && n < 10);
+  fixture_remove(&f);
+}
+
 /* ---- a writer that is stopped ------------------------------------------- */
 
 typedef struct stopped {
@@ -511,6 +539,7 @@ static const tap_case local_cases[] = {
   { "no_sync", test_no_sync },
   { "each_call_fails", test_each_call_fails },
   { "each_allocation_fails", test_each_allocation_fails },
+  { "abort_without_memory", test_abort_without_memory },
   { "stopped_before_rename", test_stopped_before_rename },
   { "stopped_before_announcing", test_stopped_before_announcing },
   { "stopped_replace", test_stopped_replace },

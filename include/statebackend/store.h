@@ -202,6 +202,7 @@ typedef struct sb_store_ops {
                          const sb_write_request *request, sb_error *err);
   sb_status (*put_commit)(sb_store *store, sb_stream *stream,
                           const sb_request *request, sb_error *err);
+  /* Ends the stream even if it fails. */
   sb_status (*put_abort)(sb_store *store, sb_stream *stream,
                          const sb_request *request, sb_error *err);
   sb_status (*head)(sb_store *store, const sb_name_request *request,

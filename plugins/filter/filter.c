@@ -169,6 +169,25 @@ filter_send(filter_call *call, uint64_t *lower_id, sb_error *err)
   }
 }
 
+static void
+filter_ignore(void *arg, const sb_store_result *result)
+{
+  (void)arg;
+  (void)result;
+}
+
+/* We have taken the commit and so the stream; the lower store has not. */
+static void
+filter_drop_stream(filter_call *call)
+{
+  sb_store *lower = call->f->lower;
+  sb_request request = { .struct_size = sizeof request };
+  sb_error ignored;
+
+  request.done = filter_ignore;
+  (void)lower->ops->put_abort(lower, call->stream, &request, &ignored);
+}
+
 void
 filter_forward(filter_call *call)
 {
@@ -184,6 +203,8 @@ filter_forward(filter_call *call)
   error.message[0] = '\0';
   status = filter_send(call, &lower_id, &error);
   if (status != SB_OK) {
+    if (call->kind == FILTER_COMMIT)
+      filter_drop_stream(call);
     filter_set_failure(call, status, error.message);
     filter_done(call, &call->result);
   } else {
@@ -355,10 +376,10 @@ filter_put_write(sb_store *base, sb_stream *stream,
 }
 
 static sb_status
-filter_end_stream(sb_store *base, sb_stream *stream, uint32_t kind,
-                  const sb_request *request, sb_error *err)
+filter_put_commit(sb_store *base, sb_stream *stream, const sb_request *request,
+                  sb_error *err)
 {
-  filter_call *call = filter_call_new((filter *)base, kind, 0);
+  filter_call *call = filter_call_new((filter *)base, FILTER_COMMIT, 0);
 
   if (call == NULL)
     return filter_no_memory(err);
@@ -367,17 +388,16 @@ filter_end_stream(sb_store *base, sb_stream *stream, uint32_t kind,
 }
 
 static sb_status
-filter_put_commit(sb_store *base, sb_stream *stream, const sb_request *request,
-                  sb_error *err)
-{
-  return filter_end_stream(base, stream, FILTER_COMMIT, request, err);
-}
-
-static sb_status
 filter_put_abort(sb_store *base, sb_stream *stream, const sb_request *request,
                  sb_error *err)
 {
-  return filter_end_stream(base, stream, FILTER_ABORT, request, err);
+  sb_store *lower = ((filter *)base)->lower;
+  filter_call *call = filter_call_new((filter *)base, FILTER_ABORT, 0);
+
+  if (call == NULL) /* it has to end all the same */
+    return lower->ops->put_abort(lower, stream, request, err);
+  call->stream = stream;
+  return filter_start(call, request, sizeof *request, NULL);
 }
 
 static sb_status

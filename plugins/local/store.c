@@ -369,9 +369,13 @@ static sb_status
 local_put_abort(sb_store *base, sb_stream *stream, const sb_request *request,
                 sb_error *err)
 {
+  sb_status status = stream_start(stream, request, NULL, stream_run_abort,
+                                  stream_end, err);
+
   (void)base;
-  return stream_start(stream, request, NULL, stream_run_abort, stream_end,
-                      err);
+  if (status != SB_OK)
+    stream_free(stream);
+  return status;
 }
 
 /* ---- the table ---------------------------------------------------------- */

@@ -14,27 +14,34 @@ s3_op *
 s3_op_new(s3_store *store, size_t size, size_t text_size,
           const sb_request *request, void (*start)(s3_op *op))
 {
-  const sb_host *host = store->host;
-  uint64_t now = host->monotonic_ns(host);
-  s3_op *op = s3_alloc(host, size + text_size);
+  s3_op *op = s3_alloc(store->host, size + text_size);
 
   if (op == NULL)
     return NULL;
   op->store = store;
   op->start = start;
   op->text = (char *)op + size;
-  op->priority = SB_PRIORITY_READ;
-  op->deadline_ns = now + store->settings->request_ms * 1000000;
   op->result.struct_size = sizeof op->result;
+  s3_op_ask(op, request);
+  return op;
+}
+
+void
+s3_op_ask(s3_op *op, const sb_request *request)
+{
+  const sb_host *host = op->store->host;
+
+  op->priority = SB_PRIORITY_READ;
+  op->deadline_ns = host->monotonic_ns(host) +
+                    op->store->settings->request_ms * 1000000;
   if (request == NULL)
-    return op;
+    return;
   op->done = request->done;
   op->arg = request->arg;
   if (request->priority != 0)
     op->priority = request->priority;
   if (request->deadline_ns != 0)
     op->deadline_ns = request->deadline_ns;
-  return op;
 }
 
 void

@@ -94,6 +94,8 @@ struct s3_op {
    strings. `request` may be NULL. NULL: out of memory. */
 s3_op *s3_op_new(s3_store *store, size_t size, size_t text_size,
                  const sb_request *request, void (*start)(s3_op *op));
+/* What the request says, or what holds without one. */
+void s3_op_ask(s3_op *op, const sb_request *request);
 void s3_op_discard(s3_op *op);   /* one that was never submitted */
 char *s3_op_text(s3_op *op, const char *text); /* copies; NULL stays NULL */
 size_t s3_text_size(const char *text);         /* room that takes */

@@ -279,6 +279,8 @@ stream_free(sb_stream *s)
   s3_call_dispose(&s->put);
   s3_free(host, s->put_slices);
   s3_upload_dispose(&s->upload);
+  if (s->spare != NULL)
+    s3_op_discard(&s->spare->op);
   s3_op_discard(&s->upload.op);
 }
 
@@ -417,6 +419,12 @@ stream_new(s3_store *store, const sb_stream_request *request)
 
   if (s == NULL)
     return NULL;
+  s->spare = (stream_end *)s3_op_new(store, sizeof *s->spare, 0, NULL,
+                                     stream_end_start);
+  if (s->spare == NULL) {
+    s3_op_discard(&s->upload.op);
+    return NULL;
+  }
   u = &s->upload;
   if (request->priority != 0)
     u->op.priority = request->priority;
@@ -477,15 +485,13 @@ s3_stream_write(sb_store *base, sb_stream *s, const sb_write_request *request,
 }
 
 static sb_status
-stream_end_submit(sb_store *base, sb_stream *s, const sb_request *request,
-                  int stops, sb_error *err)
+stream_end_submit(sb_stream *s, const sb_request *request, int stops,
+                  sb_error *err)
 {
-  stream_end *end = (stream_end *)s3_op_new((s3_store *)base, sizeof *end, 0,
-                                            request, stream_end_start);
+  stream_end *end = s->spare;
 
-  if (end == NULL)
-    return sb_fail(err, SB_NO_MEMORY,
-                   "could not end an object: out of memory");
+  s->spare = NULL;
+  s3_op_ask(&end->op, request);
   end->stream = s;
   end->abort = stops;
   return s3_op_submit(&end->op, NULL, err);
@@ -495,12 +501,14 @@ sb_status
 s3_stream_commit(sb_store *base, sb_stream *s, const sb_request *request,
                  sb_error *err)
 {
-  return stream_end_submit(base, s, request, 0, err);
+  (void)base;
+  return stream_end_submit(s, request, 0, err);
 }
 
 sb_status
 s3_stream_abort(sb_store *base, sb_stream *s, const sb_request *request,
                 sb_error *err)
 {
-  return stream_end_submit(base, s, request, 1, err);
+  (void)base;
+  return stream_end_submit(s, request, 1, err);
 }

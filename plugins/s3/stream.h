@@ -49,6 +49,7 @@ struct sb_stream {
   stream_part *sent;          /* under way */
   uint32_t next_number, ready_count;
   stream_write *write;
+  stream_end *spare;          /* made early, so that an end needs no memory */
   stream_end *end;
   s3_timer *timer;            /* of the write's deadline */
   int creating, created, completing, abandoning, ended;
