@@ -342,6 +342,31 @@ test_flips(void)
   fixture_free(&set);
 }
 
+/* One record, as in FORMAT-segment 4.2 and 4.3. */
+static sb_status
+check_entry(const char *entry, size_t len)
+{
+  static const char trailer[] = "\0\0" "tt" "\1\0\2\0";
+  uint8_t bytes[64];
+
+  memcpy(bytes, entry, len);
+  memcpy(bytes + len, trailer, 8);
+  return block_check(bytes, len + 8, NULL);
+}
+
+/* A front has a value, and neither key nor namespace; no other marker has a
+   value. */
+static void
+test_fronts(void)
+{
+  CU_ASSERT_EQUAL(check_entry("\6\5\3\0\1v", 6), SB_OK);
+  CU_ASSERT_EQUAL(check_entry("\6\5\3\0", 4), SB_CORRUPT);
+  CU_ASSERT_EQUAL(check_entry("\6\5\3\1\1kv", 7), SB_CORRUPT);
+  CU_ASSERT_EQUAL(check_entry("\16\5\3\0\1\1nv", 8), SB_CORRUPT);
+  CU_ASSERT_EQUAL(check_entry("\2\5\3\0\1v", 6), SB_CORRUPT);
+  CU_ASSERT_EQUAL(check_entry("\7\5\3\0\1v", 6), SB_CORRUPT);
+}
+
 static const tap_case cases[] = {
   { "crc", test_crc },
   { "bloom", test_bloom },
@@ -353,6 +378,7 @@ static const tap_case cases[] = {
   { "equal_tags", test_equal_tags },
   { "neighbours", test_neighbours },
   { "flips", test_flips },
+  { "fronts", test_fronts },
 };
 
 int

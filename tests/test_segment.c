@@ -605,6 +605,15 @@ test_refusals(void)
   r.flags = 0;
   r.value.len = SB_VALUE_MAX + 1u;
   CU_ASSERT_EQUAL(add_after(&r), SB_INVALID);
+  r = fixture_record(6, 1, "", "", "", "v");
+  r.flags = RECORD_FRONT;
+  r.hash = 0;
+  CU_ASSERT_EQUAL(add_after(&r), SB_OK);
+  r.key = sb_slice_of("k", 1);
+  CU_ASSERT_EQUAL(add_after(&r), SB_INVALID);
+  r.key.len = 0;
+  r.ns = sb_slice_of("n", 1);
+  CU_ASSERT_EQUAL(add_after(&r), SB_INVALID);
 }
 
 static void

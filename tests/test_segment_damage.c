@@ -2,8 +2,8 @@
 /*
  * Segments that are damaged, moved or made up: an answer is right or an error,
  * and nothing is allocated because bytes say so. And those of earlier
- * releases, which are read for ever: `test_segment_damage --golden DIR` writes the files
- * of this version.
+ * releases, which are read for ever: `test_segment_damage --golden DIR` writes
+ * the files of this version.
  */
 #include "config.h"
 
@@ -294,12 +294,35 @@ typedef struct golden {
   const char *name;
   uint32_t compression, block_size, partition_blocks;
   size_t records;
+  int fronts;
 } golden;
 
 static const golden goldens[] = {
-  { "plain", SEGMENT_COMPRESSION_NONE, 4096, 0, 30 },
-  { "snappy", SEGMENT_COMPRESSION_SNAPPY, 512, 4, 300 },
+  { "plain", SEGMENT_COMPRESSION_NONE, 4096, 0, 30, 0 },
+  { "snappy", SEGMENT_COMPRESSION_SNAPPY, 512, 4, 300, 0 },
+  { "front", SEGMENT_COMPRESSION_SNAPPY, 512, 4, 60, 1 },
 };
+
+/* A front stands before an empty key, before others and alone. */
+static void
+golden_fill(const golden *g, fixture_set *set)
+{
+  record empty = { .state = 3, .key_group = 2, .flags = RECORD_ORDERED };
+  uint16_t group;
+
+  fixture_fill(set, g->records, 42);
+  if (!g->fronts)
+    return;
+  empty.value = sb_slice_of("first", 5);
+  fixture_push(set, &empty);
+  for (group = 2; group < 12; group += 3) {
+    record front = { .state = 3, .key_group = group, .flags = RECORD_FRONT };
+
+    front.value = sb_slice_of("key-2\0", group == 2 ? 6 : 5);
+    fixture_push(set, &front);
+  }
+  fixture_sort(set);
+}
 
 static void
 golden_slice(FILE *file, sb_slice s)
@@ -397,7 +420,7 @@ test_golden(void)
     CU_ASSERT_EQUAL(image.info.crc32c, crc32c(image.data, image.len));
     text = golden_text(&image);
     CU_ASSERT_STRING_EQUAL(text, expected);
-    fixture_fill(&set, goldens[i].records, 42);
+    golden_fill(&goldens[i], &set);
     CU_ASSERT_EQUAL(missing(&set, &image), 0);
     free(text);
     free(expected);
@@ -437,7 +460,7 @@ golden_write(const char *dir)
     o.compression = goldens[i].compression;
     o.block_size = goldens[i].block_size;
     o.partition_blocks = goldens[i].partition_blocks;
-    fixture_fill(&set, goldens[i].records, 42);
+    golden_fill(&goldens[i], &set);
     if (fixture_build(&set, o, &image, NULL) != SB_OK)
       return 1;
     text = golden_text(&image);

@@ -223,7 +223,8 @@ block_check_entry(const uint8_t *bytes, size_t len)
       state > UINT32_MAX || key > SB_KEY_MAX || ns > SB_NAMESPACE_MAX ||
       subkey > SB_SUBKEY_MAX || value > SB_VALUE_MAX)
     return -1;
-  if ((flags & RECORD_CLEAR) && subkey != 0)
+  if (((flags & RECORD_CLEAR) && subkey != 0) ||
+      ((flags & BLOCK_RECORD_FLAGS) == RECORD_FRONT && key + ns != 0))
     return -1;
   return key + ns + subkey + value == reader_left(&r) ? 0 : -1;
 }

@@ -282,6 +282,8 @@ writer_refusal(const segment_writer *w, const record *r)
     return "a tombstone has a value";
   if ((r->flags & RECORD_CLEAR) && r->subkey.len != 0)
     return "a clear marker has a subkey";
+  if (r->flags == RECORD_FRONT && r->key.len + r->ns.len != 0)
+    return "a front has a key";
   if (r->hash != hash)
     return "hash is not the key's";
   if ((w->tail.part.records != 0 || w->tail.partitions != 0) &&
