@@ -3,6 +3,7 @@
  * Makes a job for the tests of sbctl's queries:
  *   queries_fixture DIR                 two checkpoints, 1 and 2
  *   queries_fixture DIR more            one more, with the key "late"
+ *   queries_fixture DIR timers          two more, with timers
  *   queries_fixture DIR parts OUT ID    the manifests of checkpoint ID, as
  *                                       OUT/OPERATOR.manifest
  *   queries_fixture DIR canonical NAME  a canonical savepoint of that name
@@ -14,6 +15,8 @@
  *       "gone" only in the first.
  *   "sets" (map): key "map" has x=1 y=1, then y=2 z=1.
  *   "<b>&" (value): key "k".
+ *   "fires" (timer): in key group 3, t0 to t9; then t0 to t3 have been taken
+ *       and t2 was added again.
  * Operator "right": "words" with the key "other", value "one, two".
  */
 #include "config.h"
@@ -250,13 +253,43 @@ fixture_checkpoint(fixture *f, uint64_t id)
   }
 }
 
+static sb_key
+fixture_timer(uint32_t state, const char *text)
+{
+  return (sb_key){ .state = state, .key_group = 3,
+                   .key = sb_slice_of(text, strlen(text)) };
+}
+
 static void
-fixture_run(fixture *f, int more)
+fixture_timers(fixture *f, uint64_t id)
+{
+  sb_keyed *keyed = f->keyed[0];
+  uint32_t fires = fixture_register(keyed, "fires", SB_STATE_TIMER);
+  char text[8];
+  sb_key key;
+  sb_error err;
+  unsigned i;
+
+  for (i = 0; i < 10; i++) {
+    (void)snprintf(text, sizeof text, "t%u", i);
+    fixture_put(f, fixture_timer(fires, text), "");
+  }
+  fixture_checkpoint(f, id);
+  key = fixture_timer(fires, "t3");
+  fixture_check(keyed->ops->remove_through(keyed, &key, &err), &err,
+                "taking timers");
+  fixture_put(f, fixture_timer(fires, "t2"), "");
+}
+
+static void
+fixture_run(fixture *f, const char *more)
 {
   uint64_t id = fixture_open(f);
   uint32_t i;
 
-  if (more) {
+  if (strcmp(more, "timers") == 0) {
+    fixture_timers(f, ++id);
+  } else if (more[0] != '\0') {
     fixture_word(f, "late", "one");
   } else {
     fixture_first(f);
@@ -348,7 +381,7 @@ main(int argc, char **argv)
   fixture f;
 
   if (argc < 2) {
-    fputs("usage: queries_fixture DIR [more | parts OUT ID | "
+    fputs("usage: queries_fixture DIR [more | timers | parts OUT ID | "
           "canonical NAME]\n", stderr);
     return 2;
   }
@@ -359,7 +392,7 @@ main(int argc, char **argv)
   else if (argc == 5)
     fixture_parts(&f, argv[3], strtoull(argv[4], NULL, 10));
   else
-    fixture_run(&f, argc == 3);
+    fixture_run(&f, argc == 3 ? argv[2] : "");
   sb_backend_close(f.backend);
   sb_config_free(f.config);
   return 0;

@@ -172,4 +172,31 @@ run report 9
 is "report of none" "$code" 3
 is "no pins are left" "$(pins)" 0
 
+# Timers: the second of the new checkpoints has a front for those taken.
+ok "timers are taken" queries_fixture "$data" timers
+run dump --state fires --format raw --checkpoint 3
+is "dump before timers were taken" "$(count '')" 10
+run keys --state fires --format raw
+is "keys of timers that are left" "$(tr '\n' ' ' <"$work/out")" \
+  "t2 t4 t5 t6 t7 t8 t9 "
+run dump --state fires
+is "dump of timers that are left" "$(count '^row ')" 7
+run get --state fires --key t1 --key-group 3
+is "get of a timer that was taken" "$code:$out" 3:
+run get --state fires --key t5 --key-group 3
+like "get of one that is left" "$code:$out" '^0:row .*key=t5'
+run diff 3 4
+is "diff of timers" "$(count -E '^removed .* key=t[013]$'):$(count -E \
+  '^(added|removed|changed) ')" 3:3
+run checkpoints verify 4
+is "verify reads fronts" "$code" 0
+like "verify counts them" "$out" 'damaged=0'
+run report 4
+is "report of fronts" "$code" 0
+like "report counts them" "$out" '<td>fires<td>timer<.*<td class=n>12</td></tr>'
+run savepoint create moved
+is "a savepoint of fronts" "$code" 0
+run keys --state fires --format raw --savepoint moved
+is "keys of timers in a savepoint" "$(count t)" 7
+
 done_testing
