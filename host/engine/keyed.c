@@ -289,6 +289,7 @@ keyed_free(keyed *k)
   if (k == NULL)
     return;
   async_free(k);
+  scan_free_spare(k);
   keyed_free_records(k);
   for (i = 0; i < k->state_count; i++)
     keyed_state_free(k, k->states[i]);

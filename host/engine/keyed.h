@@ -149,7 +149,7 @@ struct keyed {
   async *async;            /* batches; made at first use */
   struct given *given;     /* values lent by poll, until the next call */
   const cell *expired;     /* that the last peek met, else NULL */
-  struct sb_cursor *cursors;
+  struct sb_cursor *spare_cursor; /* a closed one, for the next scan */
   uint64_t clean_epoch;    /* all epochs up to it were seen to be flushed */
   uint64_t evicted_epoch;  /* the newest of which a cell was evicted */
   uint64_t forgotten_epoch; /* clean when a cell went without a tombstone */
@@ -373,6 +373,7 @@ sb_status scan_update(sb_keyed *base, sb_cursor *cursor, sb_slice value,
                       uint64_t expires_ms, sb_error *err);
 sb_status scan_remove(sb_keyed *base, sb_cursor *cursor, sb_error *err);
 void scan_close(sb_keyed *base, sb_cursor *cursor);
+void scan_free_spare(keyed *k);
 /* The whole list of a key into k->scratch, elements with their lengths. */
 sb_status scan_list(keyed *k, const place *p, sb_slice *value, sb_error *err);
 sb_status scan_remove_range(sb_keyed *base, const sb_scan_options *range,

@@ -115,6 +115,22 @@ record_full_id(const record *r)
   return record_id(group, r->subkey);
 }
 
+/* Keys are short, and a call costs more than two words. */
+static inline int
+bytes_equal(const uint8_t *a, const void *data, size_t len)
+{
+  const uint8_t *b = data;
+  uint64_t x[2], y[2];
+
+  if (len < 8 || len > 16)
+    return len == 0 || memcmp(a, b, len) == 0;
+  memcpy(&x[0], a, 8);
+  memcpy(&y[0], b, 8);
+  memcpy(&x[1], a + len - 8, 8);
+  memcpy(&y[1], b + len - 8, 8);
+  return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
 static inline int
 slice_compare(sb_slice a, sb_slice b)
 {

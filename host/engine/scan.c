@@ -283,6 +283,19 @@ scan_advance_merge(sb_cursor *c, sb_error *err)
   return scan_settle_merge(c, merge_next(&c->merge, err), err);
 }
 
+sb_status
+scan_own_last(sb_cursor *c, sb_error *err)
+{
+  record lent = c->last;
+  sb_status status = SB_OK;
+
+  if (c->has_last && c->last_lent)
+    status = scan_keep_place(&c->last_bytes, &lent, &c->last, err);
+  if (status == SB_OK)
+    c->last_lent = 0;
+  return status;
+}
+
 static void
 scan_fill_row(const sb_cursor *c, sb_row *row)
 {
@@ -297,7 +310,6 @@ scan_take_version(sb_cursor *c)
 {
   keyed *k = c->keyed;
 
-  c->epoch = k->clean_epoch;
   if (c->version == k->version)
     return;
   keyed_lock(k);
@@ -313,7 +325,7 @@ sb_status
 scan_refresh(sb_cursor *c, sb_error *err)
 {
   keyed *k = c->keyed;
-  sb_status status;
+  sb_status status = SB_OK;
 
   if (c->opened && k->evicted_epoch <= c->epoch &&
       k->forgotten_epoch <= c->epoch)
@@ -322,7 +334,7 @@ scan_refresh(sb_cursor *c, sb_error *err)
   c->merge_used = 0;
   if (scan_is_ordered(c))
     evict_ordered(k, SCAN_RETURNED);
-  scan_take_version(c);
+  c->epoch = k->clean_epoch;
   c->placed = 0;
   if (!scan_is_ordered(c) &&
       (!c->keys.valid || c->key_group > c->keys.group_last)) {
@@ -330,10 +342,50 @@ scan_refresh(sb_cursor *c, sb_error *err)
     if (status != SB_OK)
       return status;
   }
-  status = scan_open_merge(c, err);
-  if (status == SB_OK)
-    c->opened = 1;
+  if (!c->keys.complete) {
+    scan_take_version(c);
+    status = scan_open_merge(c, err);
+    if (status != SB_OK)
+      return status;
+  }
+  c->opened = 1;
   return status;
+}
+
+/* The place of one of the keys as the last, without a copy. */
+static void
+scan_lend_last(sb_cursor *c, const scan_key *m)
+{
+  if (c->last_lent)
+    c->last.subkey = sb_slice_of(m->at + m->key_len + m->ns_len,
+                                 m->subkey_len);
+  else
+    scan_key_record(c, m, &c->last);
+  c->has_last = c->last_returned = c->last_lent = 1;
+}
+
+/* The next row straight from a cell. SB_NOT_FOUND: none, or the others are to
+   be looked up again. */
+static sb_status
+scan_next_member(sb_cursor *c, sb_row *row)
+{
+  scan_keys *s = &c->keys;
+
+  while (s->alone && s->at < s->count && s->moves == c->keyed->moves) {
+    const scan_key *m = &s->keys[s->at++];
+
+    if (m->cell->flags & CELL_TOMBSTONE)
+      continue;
+    m->cell->referenced = 1;
+    row->value = sb_slice_of(cell_value(m->cell), m->cell->value_len);
+    row->expires_ms = cell_expires(m->cell);
+    if (scan_judge(c, row) != SB_OK)
+      continue;
+    scan_lend_last(c, m);
+    scan_fill_row(c, row);
+    return SB_OK;
+  }
+  return SB_NOT_FOUND;
 }
 
 /* The next record of the current key group into *row. With SB_SCAN_KEYS a key
@@ -348,6 +400,8 @@ scan_next_record(sb_cursor *c, sb_row *row, sb_error *err)
 
   for (;;) {
     status = scan_refresh(c, err);
+    if (status == SB_OK && scan_next_member(c, row) == SB_OK)
+      return SB_OK;
     if (status == SB_OK)
       status = scan_advance_merge(c, err);
     if (status == SB_OK)
@@ -364,6 +418,7 @@ scan_next_record(sb_cursor *c, sb_row *row, sb_error *err)
     if (status != SB_OK)
       return status;
     c->has_last = 1;
+    c->last_lent = 0;
     c->last_returned = seen || there == SB_OK;
     if (there == SB_OK && !(seen && (c->flags & SB_SCAN_KEYS))) {
       scan_fill_row(c, row);
@@ -477,6 +532,60 @@ scan_next(sb_keyed *base, sb_cursor *c, sb_row *row, sb_error *err)
 
 /* ---- open and close ------------------------------------------------------ */
 
+/* A cleared cursor: the spare one with its buffers, or a new one. */
+static sb_cursor *
+scan_new(keyed *k)
+{
+  sb_cursor *c = k->spare_cursor;
+  buf keys, range, last;
+
+  if (c != NULL) {
+    keys = c->keys.bytes;
+    range = c->range.bytes;
+    last = c->last_bytes;
+  } else {
+    c = mem_alloc(k->host, sizeof *c);
+    if (c == NULL)
+      return NULL;
+    buf_init(&keys, k->host, SIZE_MAX / 2);
+    buf_init(&range, k->host, SCAN_PLACE_MAX);
+    buf_init(&last, k->host, SCAN_PLACE_MAX);
+  }
+  k->spare_cursor = NULL;
+  memset(c, 0, offsetof(sb_cursor, few));
+  c->keys.bytes = keys;
+  c->range.bytes = range;
+  c->last_bytes = last;
+  buf_init(&c->elements, k->host, (size_t)SB_VALUE_MAX + 65536);
+  return c;
+}
+
+static void
+scan_trim(buf *b)
+{
+  const sb_host *host = b->host;
+  size_t max = b->max;
+
+  if (b->cap <= SCAN_KEPT)
+    return;
+  buf_dispose(b);
+  buf_init(b, host, max);
+}
+
+void
+scan_free_spare(keyed *k)
+{
+  sb_cursor *c = k->spare_cursor;
+
+  if (c == NULL)
+    return;
+  k->spare_cursor = NULL;
+  buf_dispose(&c->keys.bytes);
+  scan_range_dispose(&c->range);
+  buf_dispose(&c->last_bytes);
+  mem_free(k->host, c);
+}
+
 sb_status
 scan_open_cursor(keyed *k, const sb_scan_options *options, sb_cursor **out,
                  sb_error *err)
@@ -490,7 +599,7 @@ scan_open_cursor(keyed *k, const sb_scan_options *options, sb_cursor **out,
                           (unsigned)options->state);
   if (status != SB_OK)
     return status;
-  c = mem_zalloc(k->host, sizeof *c);
+  c = scan_new(k);
   if (c == NULL)
     return sb_error_set(err, SB_NO_MEMORY, "could not open a cursor: no "
                         "memory");
@@ -501,9 +610,6 @@ scan_open_cursor(keyed *k, const sb_scan_options *options, sb_cursor **out,
   c->reader.event = k->event;
   c->reader.priority = SB_PRIORITY_READ;
   prefetch_init(&c->prefetch, k, k->event, SB_PRIORITY_READ);
-  buf_init(&c->keys.bytes, k->host, SIZE_MAX / 2);
-  buf_init(&c->last_bytes, k->host, 4u * 65536u);
-  buf_init(&c->elements, k->host, (size_t)SB_VALUE_MAX + 65536);
   status = scan_range_init(&c->range, k, options, err);
   if (status != SB_OK) {
     scan_close(&k->base, c);
@@ -539,12 +645,16 @@ scan_close(sb_keyed *base, sb_cursor *c)
     return;
   scan_close_merge(c);
   prefetch_dispose(&c->prefetch);
-  keyed_lock(k);
-  version_unref(k, c->version);
-  keyed_unlock(k);
-  scan_keys_free(c);
-  scan_range_dispose(&c->range);
-  buf_dispose(&c->last_bytes);
+  if (c->version != NULL) {
+    keyed_lock(k);
+    version_unref(k, c->version);
+    keyed_unlock(k);
+  }
+  scan_keys_drop(c);
   buf_dispose(&c->elements);
-  mem_free(k->host, c);
+  scan_trim(&c->keys.bytes);
+  scan_trim(&c->range.bytes);
+  scan_trim(&c->last_bytes);
+  scan_free_spare(k);
+  k->spare_cursor = c;
 }

@@ -17,9 +17,12 @@ typedef struct scan_key {
   uint16_t key_group, key_len, ns_len, subkey_len;
 } scan_key;
 
+#define SCAN_KEYS_FEW 16u /* places that need no memory */
+#define SCAN_KEPT 4096u   /* bytes that a closed cursor keeps of a buffer */
+
 /* Sorted places of cells, of one or more key groups. */
 typedef struct scan_keys {
-  scan_key *keys;
+  scan_key *keys;       /* the cursor's `few`, or allocated */
   size_t count, at;
   buf bytes;
   size_t charged;
@@ -28,6 +31,8 @@ typedef struct scan_keys {
   uint32_t group_last;
   int more;             /* there are others behind them, to be collected */
   int complete;         /* segments have nothing that memory has not */
+  int alone;            /* they are all there is of one key: while no cell has
+                           moved each is a row as it stands */
 } scan_keys;
 
 struct sb_cursor {
@@ -50,6 +55,7 @@ struct sb_cursor {
   int merge_used;       /* its record was the last candidate */
 
   record last;          /* the last row's place; bytes in last_bytes */
+  int last_lent;        /* they are in keys.bytes */
   int has_last, has_row;
   int last_returned;    /* a row of the key of `last` was returned */
   buf last_bytes;
@@ -71,6 +77,8 @@ struct sb_cursor {
   uint64_t serial_floor; /* the handle's then */
   uint64_t lost;        /* namespaces the state had lost then */
   uint32_t promotions;  /* records that it may still take into memory */
+
+  scan_key few[SCAN_KEYS_FEW]; /* left as it is when a cursor is taken up */
 };
 
 /* scan_open without looking at batches. */
@@ -80,9 +88,11 @@ sb_status scan_open_cursor(keyed *k, const sb_scan_options *options,
 /* scan_keys.c: the places in memory behind the last row, or from the start of
    the current key group on. */
 sb_status scan_collect(sb_cursor *c, sb_error *err);
-void scan_keys_free(sb_cursor *c);
+void scan_keys_drop(sb_cursor *c);
 /* scan.c: takes up the sources, anew if they have become too old. */
 sb_status scan_refresh(sb_cursor *c, sb_error *err);
+/* Keeps the bytes of the last row's place, before those in keys go. */
+sb_status scan_own_last(sb_cursor *c, sb_error *err);
 /* Is a record a row, as far as time goes? SB_NOT_FOUND if not. */
 sb_status scan_judge(sb_cursor *c, sb_row *row);
 

@@ -13,18 +13,21 @@
 #define KEYS_BATCH_SHARE 1024u  /* one for so many bytes of the budget */
 #define KEYS_BYTES_SHARE 64u    /* of the budget for their bytes */
 #define KEYS_AHEAD 16u          /* cells fetched ahead */
+#define KEYS_FEW 32u            /* places collected without memory */
 #define KEYS_PROMOTED_MAX 1024u /* records a scan takes into memory */
 
 typedef struct collect {
   sb_cursor *cursor;
   uint32_t group_first, group_last; /* collected: part of them may be */
-  sort_entry *entries;
+  sort_entry *entries;   /* `few`, or allocated */
   size_t count, cap, limit;
+  uint64_t hash;         /* of the one key */
   record bound;  /* all after it are left for the next batch */
   int has_bound;
   int more;      /* some were left */
   int complete;
   int failed;
+  sort_entry few[KEYS_FEW];
 } collect;
 
 /* ---- collecting ---------------------------------------------------------- */
@@ -52,17 +55,29 @@ static int
 collect_grow(collect *b)
 {
   const sb_host *host = b->cursor->keyed->host;
-  size_t cap = b->cap == 0 ? 64 : b->cap * 2;
-  sort_entry *e = mem_realloc(host, b->entries, cap * sizeof *e);
+  int few = b->entries == b->few;
+  size_t cap = b->cap * 2, had = few ? 0 : b->cap;
+  sort_entry *e = mem_realloc(host, few ? NULL : b->entries, cap * sizeof *e);
 
   if (e == NULL) {
     b->failed = 1;
     return 0;
   }
-  engine_charge(b->cursor->keyed->engine, (cap - b->cap) * sizeof *e);
+  if (few)
+    memcpy(e, b->few, sizeof b->few);
+  engine_charge(b->cursor->keyed->engine, (cap - had) * sizeof *e);
   b->entries = e;
   b->cap = cap;
   return 1;
+}
+
+static void
+collect_free(collect *b)
+{
+  if (b->entries == b->few)
+    return;
+  mem_free(b->cursor->keyed->host, b->entries);
+  engine_release(b->cursor->keyed->engine, b->cap * sizeof *b->entries);
 }
 
 static int
@@ -102,6 +117,70 @@ scan_key_place(const sb_cursor *c, place *p)
   keyed_place_record(c->keyed, c->state, &r, p);
 }
 
+/* Of one key, all of whose cells are in range. */
+static int
+collect_member(void *arg, cell *cl)
+{
+  collect *b = arg;
+
+  if (cl->flags & (CELL_TOMBSTONE | CELL_CLEAR))
+    return 0;
+  if (b->count == b->cap && !collect_grow(b))
+    return 1;
+  b->entries[b->count].prefix = 0;
+  b->entries[b->count++].cell = cl;
+  return 0;
+}
+
+/* One cell is enough to say that the key is there. */
+static int
+collect_any_member(void *arg, cell *cl)
+{
+  collect *b = arg;
+  sb_row row = { .expires_ms = cell_expires(cl) };
+
+  if (collect_member(b, cl) != 0)
+    return 1;
+  if (b->count == 0 || scan_judge(b->cursor, &row) != SB_OK) {
+    b->count = 0;
+    return 0;
+  }
+  b->complete = 1;
+  return 1;
+}
+
+/* What to do with each cell of one key. */
+static table_cell_fn *
+collect_how(const collect *b, const group *g)
+{
+  const sb_cursor *c = b->cursor;
+
+  if (c->has_last || c->range.start.len != 0 || c->range.end.len != 0 ||
+      g->count >= b->limit)
+    return collect_cell;
+  return c->flags & SB_SCAN_KEYS ? collect_any_member : collect_member;
+}
+
+static void
+collect_members(collect *b, const table *t, const group *g, const record *key)
+{
+  table_cell_fn *fn = collect_how(b, g);
+  uint32_t ahead = fn == collect_any_member ? 0 : KEYS_AHEAD, i;
+  int stop = 0;
+
+  for (i = 0; i < g->count && i < 2 * ahead; i++)
+    table_prefetch(t, g->members[i]);
+  for (i = 0; i < g->count && i < ahead; i++)
+    table_prefetch_cell(t, g->members[i]);
+  for (i = 0; i < g->count && !stop; i++) {
+    if (i + 2 * ahead < g->count)
+      table_prefetch(t, g->members[i + 2 * ahead]);
+    if (i + ahead < g->count)
+      table_prefetch_cell(t, g->members[i + ahead]);
+    stop = table_each(t, g->members[i], key, fn, b);
+  }
+}
+
 /* One key. */
 static void
 collect_key(collect *b)
@@ -109,22 +188,26 @@ collect_key(collect *b)
   const sb_cursor *c = b->cursor;
   const table *t;
   const group *g;
-  uint32_t i;
+  size_t runs;
   place p;
 
   scan_key_place(c, &p);
+  b->hash = p.key.hash;
   t = &c->state->tables[p.table];
-  b->complete = c->range.ns.len != 0 &&
-                space_knows_all(c->state,
-                                space_lookup(c->state, c->range.ns));
+  (void)version_runs(c->keyed->version, c->key_group, &runs);
+  b->complete = runs == 0 ||
+                (c->range.ns.len != 0 &&
+                 space_knows_all(c->state,
+                                 space_lookup(c->state, c->range.ns)));
   if (!c->state->subkeyed) {
     (void)table_each(t, p.id, &p.key, collect_cell, b);
     return;
   }
   g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
-  for (i = 0; g != NULL && i < g->count && !b->failed; i++)
-    (void)table_each(t, g->members[i], &p.key, collect_cell, b);
-  b->complete |= g != NULL && g->complete;
+  if (g == NULL)
+    return;
+  b->complete |= g->complete;
+  collect_members(b, t, g, &p.key);
 }
 
 static void
@@ -188,25 +271,20 @@ collect_space(collect *b)
 
 /* ---- copying ------------------------------------------------------------- */
 
-static void
-keys_clear(sb_cursor *c)
+void
+scan_keys_drop(sb_cursor *c)
 {
   scan_keys *s = &c->keys;
 
-  mem_free(c->keyed->host, s->keys);
-  engine_release(c->keyed->engine, s->charged);
+  if (s->keys != c->few)
+    mem_free(c->keyed->host, s->keys);
+  if (s->charged != 0)
+    engine_release(c->keyed->engine, s->charged);
   s->keys = NULL;
   s->charged = 0;
   s->count = s->at = 0;
-  s->valid = 0;
+  s->valid = s->alone = 0;
   buf_clear(&s->bytes);
-}
-
-void
-scan_keys_free(sb_cursor *c)
-{
-  keys_clear(c);
-  buf_dispose(&c->keys.bytes);
 }
 
 static size_t
@@ -240,7 +318,10 @@ collect_copy_key(const collect *b, const cell *cl, scan_keys *s)
   size_t len = collect_key_len(cl);
   record r;
 
-  collect_record(b, cl, &r);
+  if (b->cursor->range.has_key)
+    r.hash = b->hash;
+  else
+    collect_record(b, cl, &r);
   memcpy(at, cell_key(cl), len);
   s->bytes.len += len;
   m->cell = (cell *)(uintptr_t)cl;
@@ -262,12 +343,17 @@ collect_copy(collect *b)
   scan_keys *s = &c->keys;
   size_t bytes = collect_bytes(b), i;
 
-  s->keys = mem_alloc(k->host, b->count * sizeof *s->keys);
+  s->keys = b->count <= SCAN_KEYS_FEW
+              ? c->few : mem_alloc(k->host, b->count * sizeof *s->keys);
   if (s->keys == NULL || buf_extend(&s->bytes, bytes + 1) == NULL)
     return SB_NO_MEMORY;
   s->bytes.len = 0;
-  s->charged = b->count * sizeof *s->keys + s->bytes.cap;
-  engine_charge(k->engine, s->charged);
+  if (s->keys != c->few)
+    s->charged = b->count * sizeof *s->keys;
+  if (s->bytes.cap > SCAN_KEPT)
+    s->charged += s->bytes.cap;
+  if (s->charged != 0)
+    engine_charge(k->engine, s->charged);
   for (i = 0; i < b->count; i++)
     if (i == 0 || b->entries[i].cell != b->entries[i - 1].cell)
       collect_copy_key(b, b->entries[i].cell, s);
@@ -276,6 +362,8 @@ collect_copy(collect *b)
   s->group_last = b->group_last;
   if (b->more)
     s->group_last = s->keys[s->count - 1].key_group;
+  s->alone = s->complete && c->range.has_key && !c->merge_open &&
+             (c->flags & SB_SCAN_KEYS) == 0;
   s->moves = k->moves;
   s->valid = 1;
   return SB_OK;
@@ -284,8 +372,10 @@ collect_copy(collect *b)
 static void
 collect_init(collect *b, sb_cursor *c)
 {
-  memset(b, 0, sizeof *b);
+  memset(b, 0, offsetof(collect, few));
   b->cursor = c;
+  b->entries = b->few;
+  b->cap = KEYS_FEW;
   b->group_first = b->group_last = c->key_group;
   b->limit = c->keyed->engine->memory_limit / KEYS_BATCH_SHARE;
   if (b->limit < KEYS_BATCH_MIN)
@@ -298,8 +388,11 @@ scan_collect(sb_cursor *c, sb_error *err)
   sb_status status;
   collect b;
 
+  status = scan_own_last(c, err);
+  if (status != SB_OK)
+    return status;
   collect_init(&b, c);
-  keys_clear(c);
+  scan_keys_drop(c);
   if (c->range.has_key)
     collect_key(&b);
   else if (c->range.has_ns && c->range.ns.len != 0)
@@ -307,14 +400,16 @@ scan_collect(sb_cursor *c, sb_error *err)
   else
     collect_table(&b);
   if (!b.failed) {
-    sort_cells(c->keyed, b.entries, b.count);
+    if (c->range.has_key)
+      sort_members(c->keyed, b.entries, b.count);
+    else
+      sort_cells(c->keyed, b.entries, b.count);
     /* What was left out comes behind these, but not behind all. */
     if (b.more && b.count > b.limit)
       b.count = b.limit;
   }
   status = b.failed ? SB_NO_MEMORY : collect_copy(&b);
-  mem_free(c->keyed->host, b.entries);
-  engine_release(c->keyed->engine, b.cap * sizeof *b.entries);
+  collect_free(&b);
   if (status != SB_OK)
     return sb_error_set(err, status, "could not scan state \"%.*s\": no "
                         "memory", (int)c->state->name.len,

@@ -47,8 +47,13 @@ sb_status
 scan_range_init(scan_range *r, keyed *k, const sb_scan_options *o,
                 sb_error *err)
 {
+  buf bytes = r->bytes;
+
   memset(r, 0, sizeof *r);
-  buf_init(&r->bytes, k->host, 4u * 65536u);
+  r->bytes = bytes;
+  if (bytes.host == NULL)
+    buf_init(&r->bytes, k->host, SCAN_PLACE_MAX);
+  buf_clear(&r->bytes);
   r->state = k->states[o->state];
   r->flags = o->flags;
   r->has_ns = o->has_ns != 0;

@@ -8,6 +8,8 @@
 
 #include "host/engine/keyed.h"
 
+#define SCAN_PLACE_MAX ((size_t)4 * 65536) /* bytes of a place or range */
+
 typedef struct scan_range {
   state *state;
   uint32_t flags;
@@ -22,7 +24,8 @@ typedef struct scan_range {
    the lock held, or on the owner thread. */
 sb_status scan_range_check(const keyed *k, const sb_scan_options *o,
                            uint64_t epoch, sb_error *err);
-/* Keeps copies of what the options point to. Dispose it on failure too. */
+/* Keeps copies of what the options point to, in `bytes`, which may be a buffer
+   to use again or zeros. Dispose it on failure too. */
 sb_status scan_range_init(scan_range *r, keyed *k, const sb_scan_options *o,
                           sb_error *err);
 void scan_range_dispose(scan_range *r);

@@ -15,6 +15,7 @@
 typedef struct sorter {
   keyed *keyed;
   int whole; /* compare whole records when prefixes are equal */
+  int members; /* their subkeys alone */
 } sorter;
 
 static void
@@ -25,6 +26,12 @@ sort_record(const sorter *s, const cell *c, record *out)
   cell_record(c, st->id, st->ordered, out);
 }
 
+static sb_slice
+sort_subkey(const cell *c)
+{
+  return sb_slice_of(cell_key(c) + c->key_len + c->ns_len, c->subkey_len);
+}
+
 static int
 sort_less(const sorter *s, const sort_entry *a, const sort_entry *b)
 {
@@ -33,6 +40,8 @@ sort_less(const sorter *s, const sort_entry *a, const sort_entry *b)
 
   if (a->prefix != b->prefix)
     return a->prefix < b->prefix;
+  if (s->members)
+    return slice_compare(sort_subkey(a->cell), sort_subkey(b->cell)) < 0;
   if (!s->whole)
     return 0;
   sort_record(s, a->cell, &ra);
@@ -195,7 +204,7 @@ sort_bucket(sorter *s, sort_entry *e, size_t n)
 void
 sort_cells(keyed *k, sort_entry *entries, size_t count)
 {
-  sorter s = { k, 0 };
+  sorter s = { k, 0, 0 };
   size_t i, start = 0;
 
   for (i = 0; i < count; i++) {
@@ -215,4 +224,15 @@ sort_cells(keyed *k, sort_entry *entries, size_t count)
     sort_bucket(&s, entries + start, end - start);
     start = end;
   }
+}
+
+void
+sort_members(keyed *k, sort_entry *entries, size_t count)
+{
+  sorter s = { k, 0, 1 };
+  size_t i;
+
+  for (i = 0; i < count; i++)
+    entries[i].prefix = sort_first_bytes(sort_subkey(entries[i].cell));
+  sort_run(&s, entries, count, sort_depth(count));
 }

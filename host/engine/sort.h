@@ -12,5 +12,7 @@ typedef struct sort_entry {
 } sort_entry;
 
 void sort_cells(keyed *k, sort_entry *entries, size_t count);
+/* The same for cells of one key and namespace, none of them a clear marker. */
+void sort_members(keyed *k, sort_entry *entries, size_t count);
 
 #endif

@@ -39,12 +39,10 @@ cell_matches(const cell *c, const record *r)
   return c->key_len == r->key.len && c->ns_len == r->ns.len &&
          c->subkey_len == r->subkey.len &&
          (c->flags & CELL_CLEAR) == (r->flags & RECORD_CLEAR) &&
-         (r->key.len == 0 || memcmp(p, r->key.data, r->key.len) == 0) &&
-         (r->ns.len == 0 ||
-          memcmp(p + c->key_len, r->ns.data, r->ns.len) == 0) &&
-         (r->subkey.len == 0 ||
-          memcmp(p + c->key_len + c->ns_len, r->subkey.data,
-                 r->subkey.len) == 0);
+         bytes_equal(p, r->key.data, r->key.len) &&
+         bytes_equal(p + c->key_len, r->ns.data, r->ns.len) &&
+         bytes_equal(p + c->key_len + c->ns_len, r->subkey.data,
+                     r->subkey.len);
 }
 
 static uint64_t
@@ -86,9 +84,8 @@ cell_same_key(const cell *c, const record *r)
   const uint8_t *p = cell_key(c);
 
   return c->key_len == r->key.len && c->ns_len == r->ns.len &&
-         (r->key.len == 0 || memcmp(p, r->key.data, r->key.len) == 0) &&
-         (r->ns.len == 0 ||
-          memcmp(p + c->key_len, r->ns.data, r->ns.len) == 0);
+         bytes_equal(p, r->key.data, r->key.len) &&
+         bytes_equal(p + c->key_len, r->ns.data, r->ns.len);
 }
 
 static int

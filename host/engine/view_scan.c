@@ -259,7 +259,7 @@ view_scan_init(sb_view_cursor *c, const sb_scan_options *o, sb_error *err)
   keyed *k = c->keyed;
   sb_status status;
 
-  buf_init(&c->last_bytes, k->host, 4u * 65536u);
+  buf_init(&c->last_bytes, k->host, SCAN_PLACE_MAX);
   c->event = k->host->event_new(k->host);
   c->reader.keyed = k;
   c->reader.event = c->event;
