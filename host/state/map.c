@@ -162,19 +162,51 @@ sb_map_each(sb_map *state, sb_entry_fn *fn, void *arg, sb_error *err)
   return status == SB_END ? SB_OK : status;
 }
 
+/* Is the key there at all? That needs no entry. */
+static sb_status
+map_key_row(sb_map *state, sb_row *row, sb_error *err)
+{
+  sb_keyed *keyed = state->base.context->keyed;
+  sb_scan_options options;
+  sb_cursor *cursor;
+  sb_status status = context_scan_options(&state->base, &options, err);
+
+  options.flags = SB_SCAN_KEYS;
+  if (status == SB_OK)
+    status = keyed->ops->scan_open(keyed, &options, &cursor, err);
+  if (status != SB_OK)
+    return status;
+  status = keyed->ops->scan_next(keyed, cursor, row, err);
+  keyed->ops->scan_close(keyed, cursor);
+  return status;
+}
+
+/* The first entry; what has expired goes meanwhile. */
+static sb_status
+map_first_row(sb_map *state, sb_row *row, sb_error *err)
+{
+  sb_iterator *iterator;
+  sb_status status = sb_map_iterate(state, &iterator, err);
+
+  if (status != SB_OK)
+    return status;
+  status = sb_iterator_next(iterator, row, err);
+  sb_iterator_close(iterator);
+  return status;
+}
+
 sb_status
 sb_map_is_empty(sb_map *state, int *empty, sb_error *err)
 {
-  sb_iterator *iterator = NULL;
   sb_row row;
   sb_status status = state_need(empty, "where to put the answer", err);
 
   if (status == SB_OK)
-    status = sb_map_iterate(state, &iterator, err);
+    status = state_use((const state_base *)state, SB_STATE_MAP, err);
   if (status != SB_OK)
     return status;
-  status = sb_iterator_next(iterator, &row, err);
-  sb_iterator_close(iterator);
+  status = state->base.ttl_ms == 0 ? map_key_row(state, &row, err)
+                                   : map_first_row(state, &row, err);
   if (status != SB_OK && status != SB_END)
     return status;
   *empty = status == SB_END;
