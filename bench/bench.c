@@ -30,6 +30,7 @@ bench_settings bench = {
   .gigabytes = 0.5,
   .seconds = 20.0,
   .memory = "2gb",
+  .only = "",
   .timers = 1000000,
 };
 
@@ -269,6 +270,7 @@ bench_usage(FILE *to)
         "  --round-seconds X  a round's limit (1.5)\n"
         "  --rounds N     rounds of each side, odd (3)\n"
         "  --alone        our side only, for profiling\n"
+        "  --only PREFIX  of the operations of kinds, such as list_\n"
         "  --value-size N bytes of a value (100)\n"
         "  --memory SIZE  our budget in cases that stay in memory (2gb)\n"
         "  --timers N     timers of that case (1000000)\n"
@@ -304,6 +306,7 @@ bench_options(int argc, char **argv)
     { "seconds", required_argument, NULL, 't' },
     { "timers", required_argument, NULL, 'T' },
     { "alone", no_argument, NULL, 'a' },
+    { "only", required_argument, NULL, 'o' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
   };
@@ -340,6 +343,9 @@ bench_options(int argc, char **argv)
       break;
     case 'a':
       bench.alone = 1;
+      break;
+    case 'o':
+      bench.only = optarg;
       break;
     case 'h':
       bench_usage(stdout);

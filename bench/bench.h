@@ -22,6 +22,7 @@ typedef struct bench_settings {
   double round_seconds; /* a round's limit */
   double scale;
   int alone;            /* our side only */
+  const char *only;     /* prefix of the operations of kinds to run */
   double gigabytes;     /* resident_memory: raw state */
   double seconds;       /* resident_memory: how long */
   const char *memory;   /* of hot cases, as a setting */
