@@ -101,6 +101,16 @@ static const kinds_case kinds_cases[] = {
 };
 #define KINDS_COUNT (sizeof kinds_cases / sizeof kinds_cases[0])
 
+/* Are operations of a kind, "map_", to be run? */
+static int
+kinds_wanted(const char *kind)
+{
+  size_t len = strlen(bench.only);
+
+  return strncmp(kind, bench.only, len < strlen(kind) ? len
+                                                      : strlen(kind)) == 0;
+}
+
 static void
 kinds_fill(const kinds_run *run)
 {
@@ -108,10 +118,14 @@ kinds_fill(const kinds_run *run)
   uint64_t key;
 
   for (key = 0; key < run->setup; key++) {
-    s->value_put(s->arg, key, key);
-    s->list_add(s->arg, key, key);
-    s->map_put_all(s->arg, key, key);
-    s->reduce_add(s->arg, key, key);
+    if (kinds_wanted("value_"))
+      s->value_put(s->arg, key, key);
+    if (kinds_wanted("list_"))
+      s->list_add(s->arg, key, key);
+    if (kinds_wanted("map_"))
+      s->map_put_all(s->arg, key, key);
+    if (kinds_wanted("reduce_"))
+      s->reduce_add(s->arg, key, key);
   }
 }
 
