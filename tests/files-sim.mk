@@ -8,6 +8,7 @@ sim_SOURCES = \
 	simulator/bucket.c simulator/bucket.h \
 	simulator/bucket_store.c simulator/bucket_store.h \
 	simulator/compare.c \
+	simulator/elements.c \
 	simulator/fault_cases.c \
 	simulator/faults.c simulator/faults.h \
 	simulator/final.c \
@@ -21,6 +22,7 @@ sim_SOURCES = \
 	simulator/model.c simulator/model.h \
 	simulator/objects.c \
 	simulator/outsider.c \
+	simulator/queues.c \
 	simulator/rng.h \
 	simulator/rounds.c \
 	simulator/savepoints.c \

@@ -323,7 +323,8 @@ act_remove_range(subtask *t)
   sb_error err;
   sb_status status;
 
-  if (!walk_options(t, &options, &state, 0))
+  if (!walk_options(t, &options, &state, 0) ||
+      l->sp.states[state].form != FORM_RAW)
     return;
   if (rng_chance(&l->rng, l->namespaces)) { /* a whole namespace */
     options.key_group_first = t->group_first;
@@ -377,6 +378,8 @@ act_single(subtask *t)
   index = space_cell(&l->sp, at);
   if (pick < 300)
     act_get(t, at, index);
+  else if (l->sp.states[at.state].form != FORM_RAW)
+    queues_step(t, at);
   else if (pick < 380)
     act_remove(t, at, index);
   else if (pick < 400)
@@ -400,7 +403,9 @@ act_write_one(subtask *t)
   if (!act_place(t, &at))
     return 0;
   index = space_cell(&t->job->l->sp, at);
-  if (t->job->l->sp.states[at.state].kind == SB_STATE_LIST)
+  if (t->job->l->sp.states[at.state].form != FORM_RAW)
+    queues_add(t, at);
+  else if (t->job->l->sp.states[at.state].kind == SB_STATE_LIST)
     act_append(t, at, index);
   else
     act_put(t, at, index);

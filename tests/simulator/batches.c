@@ -198,6 +198,10 @@ entry_kind(life *l, uint32_t state)
 {
   uint64_t pick = rng_below(&l->rng, 100);
 
+  if (l->sp.states[state].form != FORM_RAW) /* only reads */
+    return pick < 70 ? SB_OP_GET : pick < 85 ? SB_OP_PREFETCH
+                                             : SB_OP_SCAN_OPEN;
+
   if (pick < 40)
     return SB_OP_GET;
   if (pick < 50)

@@ -38,6 +38,25 @@ case_put(script *s)
   script_check(s);
 }
 
+/* What is near is in segments at first, and so is what is behind it. */
+static void
+case_queue(script *s)
+{
+  subtask *t;
+  uint32_t i;
+  place at;
+
+  case_begin(s, 2);
+  script_arm(s);
+  for (i = 0; i < 60; i++) {
+    t = &s->j->subtasks[i % SCRIPT_SUBTASKS];
+    if (act_place(t, &at) && s->l->sp.states[at.state].form != FORM_RAW)
+      queues_step(t, at);
+  }
+  script_disarm(s);
+  script_check(s);
+}
+
 static void
 case_checkpoint(script *s)
 {
@@ -159,12 +178,14 @@ case_outsider(script *s)
 }
 
 const fault_case fault_cases[] = {
-  { "put", case_put },
-  { "checkpoint", case_checkpoint },
-  { "commit", case_commit },
-  { "compaction", case_compaction },
-  { "clean-up", case_cleanup },
-  { "restore", case_restore },
-  { "outsider", case_outsider },
+  { "put", case_put, FORM_RAW },
+  { "checkpoint", case_checkpoint, FORM_RAW },
+  { "commit", case_commit, FORM_RAW },
+  { "compaction", case_compaction, FORM_RAW },
+  { "clean-up", case_cleanup, FORM_RAW },
+  { "restore", case_restore, FORM_RAW },
+  { "outsider", case_outsider, FORM_RAW },
+  { "queue", case_queue, FORM_RANKED },
+  { "timers", case_queue, FORM_TIMERS },
 };
 const size_t fault_case_count = sizeof fault_cases / sizeof fault_cases[0];

@@ -10,8 +10,6 @@
 #include "tests/simulator/faults.h"
 #include "tests/simulator/item.h"
 
-#define SCRIPT_SUBTASKS 2u
-
 static const fault_mode fault_modes[] = {
   { "store before", 0, 0, FATE_BEFORE },
   { "store before, for good", 0, 1, FATE_BEFORE },
@@ -91,7 +89,10 @@ script_register(subtask *t, sb_error *err)
     options.blob = sb_slice_of(state->blob, strlen(state->blob));
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
-    status = t->keyed->ops->register_state(t->keyed, &options, &info, err);
+    if (state->form == FORM_RAW)
+      status = t->keyed->ops->register_state(t->keyed, &options, &info, err);
+    else
+      status = queues_open(t, i, &options, &info, err);
     if (status != SB_OK)
       return status;
     t->ids[i] = info.id;
@@ -248,6 +249,7 @@ script_close(script *s)
   for (i = 0; i < SCRIPT_SUBTASKS; i++) {
     subtask *t = &j->subtasks[i];
 
+    subtask_close_states(t);
     if (t->keyed != NULL)
       t->keyed->ops->close(t->keyed);
     t->keyed = NULL;
@@ -418,13 +420,26 @@ script_free_job(void *arg)
   free(j);
 }
 
+/* After a crash: from the last checkpoint, without faults. */
+static void
+script_recover(script *s)
+{
+  sb_error err;
+
+  script_must(s, script_open(s, &err), &err, "to open after a crash");
+  script_check(s);
+}
+
 static void
 script_task(void *arg)
 {
   script *s = arg;
   char text[200];
 
-  s->what->run(s);
+  if (s->crashed)
+    script_recover(s);
+  else
+    s->what->run(s);
   script_close(s);
   if (sim_process_left(s->j->process, text, sizeof text))
     sim_fail(&s->l->s, SIM_LEAKED, "the process has closed all and leaves %s",
@@ -453,6 +468,14 @@ script_renew(script *s)
 }
 
 static void
+script_start(script *s)
+{
+  (void)sim_spawn(s->j->process, 0, "script", script_task, s);
+  while (!s->j->closed && !s->j->process->dead)
+    sim_sleep(&s->l->s, 10 * SIM_MS);
+}
+
+static void
 script_master(void *arg)
 {
   life *l = arg;
@@ -460,9 +483,15 @@ script_master(void *arg)
   sim_process *process;
 
   script_renew(s);
-  (void)sim_spawn(s->j->process, 0, "script", script_task, s);
-  while (!s->j->closed && !s->j->process->dead)
-    sim_sleep(&l->s, 10 * SIM_MS);
+  script_start(s);
+  if (s->j->process->dead) {
+    script_disarm(s);
+    s->crashed = 1;
+    s->attempt = NULL;
+    memset(s->snapshots, 0, sizeof s->snapshots);
+    script_renew(s);
+    script_start(s);
+  }
   for (process = l->s.processes; process != NULL; process = process->next)
     while (process != l->master && process->tasks != NULL)
       sim_sleep(&l->s, 10 * SIM_MS);
@@ -477,6 +506,7 @@ script_prepare(void *arg, life *l)
 {
   script *s = arg;
   rng r = rng_of(1, 77);
+  uint32_t i;
 
   s->l = l;
   l->special = s;
@@ -484,6 +514,9 @@ script_prepare(void *arg, life *l)
     space_dispose(&l->sp);
     space_init(&l->sp, &r);
   } while (l->sp.state_count < 4 || l->sp.key_count > 40);
+  for (i = 0; i < l->sp.state_count && s->what->queues; i++)
+    if (l->sp.states[i].kind == SB_STATE_TIMER)
+      elements_make(&l->sp, i, s->what->queues, &r);
   bucket_dispose(&l->b);
   bucket_init(&l->b, &l->s, SB_STORE_CREATE |
               (l->s.seed % 2 == 0 ? SB_STORE_MATCH : 0));

@@ -9,6 +9,8 @@
 
 #include "tests/simulator/life.h"
 
+#define SCRIPT_SUBTASKS 2u
+
 typedef struct script {
   life *l;
   job *j;
@@ -16,6 +18,7 @@ typedef struct script {
   const struct fault_mode *mode;
   uint64_t at;              /* the n of this run */
   uint64_t hits;            /* faults that were met */
+  int crashed;              /* given up: a new process settles it */
   uint64_t last;            /* of the counted things, seen while armed */
   attempt *attempt;         /* of the snapshots that are there */
   sb_snapshot *snapshots[LIFE_SUBTASKS_MAX];
@@ -30,6 +33,7 @@ typedef struct fault_mode {
 typedef struct fault_case {
   const char *name;
   void (*run)(script *s);   /* the stretch, between script_arm and _disarm */
+  uint32_t queues;          /* the form of states in key order */
 } fault_case;
 
 extern const fault_case fault_cases[];

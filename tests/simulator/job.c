@@ -306,7 +306,8 @@ job_versions(job *j)
     if ((j->registers >> i & 1) == 0)
       continue;
     if (l->migrates != 0 && rng_chance(&l->rng, l->migrates) &&
-        j->versions[i] < LIFE_VERSIONS_MAX)
+        j->versions[i] < LIFE_VERSIONS_MAX &&
+        l->sp.states[i].form == FORM_RAW)
       j->versions[i] += (uint32_t)rng_range(&l->rng, 1, 2);
     if (l->drops != 0 && rng_chance(&l->rng, l->drops))
       j->drops |= 1u << i;

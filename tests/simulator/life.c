@@ -160,6 +160,10 @@ life_features(life *l)
                (rng_chance(&r, 250) ? SB_STATE_SHOW_EXPIRED : 0) |
                (rng_chance(&r, 200) ? SB_STATE_MOSTLY_HIT : 0);
   }
+  for (i = 0; i < l->sp.state_count; i++)
+    if (l->sp.states[i].kind == SB_STATE_TIMER && rng_chance(&r, 750))
+      elements_make(&l->sp, i, (uint32_t)rng_range(&r, FORM_QUEUE,
+                                                   FORM_TIMERS), &r);
 }
 
 /* ---- the master --------------------------------------------------------- */
@@ -344,7 +348,7 @@ life_print(const life_counts *did)
     "jobs", "crashes", "old", "fenced", "committed", "restored", "rescales",
     "readers", "gcs", "compared", "tolerated", "early-flushes",
     "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
-    "dropped", "full", "savepoints", "no-claims", "claims",
+    "dropped", "full", "savepoints", "no-claims", "claims", "queue-answers",
     "requests", "faults", "flips",
     "switches", "virtual-ms"
   };

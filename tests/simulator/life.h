@@ -7,6 +7,8 @@
 #ifndef SIM_LIFE_H
 #define SIM_LIFE_H
 
+#include <statebackend/queue.h>
+#include <statebackend/state.h>
 #include "tests/simulator/bucket.h"
 #include "tests/simulator/model.h"
 
@@ -53,7 +55,7 @@ typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
     interrupts, view_rows, migrated, dropped, full, savepoints,
-    no_claims, claims, requests, faults, flips,
+    no_claims, claims, queue_answers, requests, faults, flips,
     switches, virtual_ms;
 } life_counts;
 
@@ -170,6 +172,11 @@ typedef struct notice {
   uint64_t id;
 } notice;
 
+typedef struct queue_handle { /* one of the two */
+  sb_queue *queue;
+  sb_timers *timers;
+} queue_handle;
+
 struct subtask {
   job *job;
   uint32_t slot;            /* in its job */
@@ -178,6 +185,8 @@ struct subtask {
   sb_keyed *keyed;
   uint32_t ids[MODEL_STATES_MAX];
   uint32_t states;          /* mask of those registered */
+  sb_context *context;      /* NULL: nothing has asked for it */
+  queue_handle queues[MODEL_STATES_MAX];
   uint32_t *keys;           /* keys of its groups */
   uint32_t key_count;
   walk *walks[LIFE_WALKS_MAX];
@@ -319,6 +328,18 @@ uint64_t subtask_from_ms(const subtask *t, uint32_t state);
 /* How a state is registered with a schema version, migration and all. */
 void life_state_options(life *l, uint32_t state, uint32_t version,
                         sb_state_options *options);
+
+/* The typed interface over its handle: makes t->context. */
+sb_status subtask_need_context(subtask *t, sb_error *err);
+void subtask_close_states(subtask *t);
+
+/* queues.c: states that queues and timers write to. */
+sb_status queues_open(subtask *t, uint32_t state,
+                      const sb_state_options *options, sb_state_info *info,
+                      sb_error *err);
+void queues_close(subtask *t, uint32_t state);
+void queues_step(subtask *t, place at);
+void queues_add(subtask *t, place at);
 
 /* act.c: one random operation, checked against the model */
 void act_step(subtask *t);

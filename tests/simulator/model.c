@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <statebackend/keygroup.h>
 #include "tests/simulator/item.h"
 #include "tests/simulator/model.h"
 
@@ -18,8 +19,8 @@ typedef struct arena {
 
 /* ---- the space ---------------------------------------------------------- */
 
-static int
-key_compare(const void *a, const void *b)
+int
+space_key_compare(const void *a, const void *b)
 {
   const space_key *x = a, *y = b;
   size_t n = x->len < y->len ? x->len : y->len;
@@ -53,14 +54,18 @@ key_make(space_key *key, rng *r, uint32_t number, uint32_t len_max)
 static void
 keys_make(space *sp, rng *r)
 {
+  int crowds = rng_chance(r, 200); /* many in a few key groups */
   uint32_t i;
 
   sp->keys = sim_memory(NULL, sp->key_count * sizeof *sp->keys);
   for (i = 0; i < sp->key_count; i++) {
     key_make(&sp->keys[i], r, i, rng_chance(r, 20) ? 300 : 12);
-    sp->keys[i].group = (uint32_t)rng_below(r, sp->groups);
+    sp->keys[i].group = (uint32_t)(crowds ? rng_skewed(r, sp->groups - 1)
+                                          : rng_below(r, sp->groups));
   }
-  qsort(sp->keys, sp->key_count, sizeof *sp->keys, key_compare);
+  qsort(sp->keys, sp->key_count, sizeof *sp->keys, space_key_compare);
+  for (i = 0; i < sp->key_count; i++)
+    sp->keys[i].number = i;
   for (i = 0; i < sp->namespace_count; i++) {
     key_make(&sp->namespaces[i], r, i, 8);
     if (i == 0)
@@ -71,7 +76,8 @@ keys_make(space *sp, rng *r)
     if (i == 0 && rng_chance(r, 500))
       sp->subkeys[i].len = 0;
   }
-  qsort(sp->subkeys, sp->subkey_count, sizeof *sp->subkeys, key_compare);
+  qsort(sp->subkeys, sp->subkey_count, sizeof *sp->subkeys,
+        space_key_compare);
 }
 
 static void
@@ -114,6 +120,8 @@ space_dispose(space *sp)
 {
   uint32_t i;
 
+  for (i = 0; i < sp->state_count; i++)
+    elements_free(sp, &sp->states[i]);
   for (i = 0; i < sp->key_count; i++)
     free(sp->keys[i].data);
   for (i = 0; i < sp->namespace_count; i++)
@@ -163,6 +171,24 @@ key_slice(const space_key *key)
   return sb_slice_of(key->data, key->len);
 }
 
+sb_slice
+space_key_bytes(const space *sp, uint32_t state, uint32_t key)
+{
+  const space_element *elements = sp->states[state].elements;
+
+  return key_slice(elements == NULL ? &sp->keys[key] : &elements[key].record);
+}
+
+int32_t
+space_hash(const space *sp, uint32_t group)
+{
+  int32_t hash = 0;
+
+  while (sb_key_group(hash, sp->groups) != group)
+    hash++;
+  return hash;
+}
+
 sb_key
 space_sb_key(const space *sp, place at, uint32_t id)
 {
@@ -171,7 +197,7 @@ space_sb_key(const space *sp, place at, uint32_t id)
   memset(&key, 0, sizeof key);
   key.state = id;
   key.key_group = sp->keys[at.key].group;
-  key.key = key_slice(&sp->keys[at.key]);
+  key.key = space_key_bytes(sp, at.state, at.key);
   if (sp->states[at.state].namespaces > 1)
     key.ns = key_slice(&sp->namespaces[at.ns]);
   if (sp->states[at.state].kind == SB_STATE_MAP)
@@ -207,12 +233,13 @@ space_find(const space *sp, uint32_t state, sb_slice key, sb_slice ns,
 
   wanted.data = (uint8_t *)(uintptr_t)key.data;
   wanted.len = (uint32_t)key.len;
-  found = bsearch(&wanted, sp->keys, sp->key_count, sizeof wanted,
-                  key_compare);
+  found = bsearch(&wanted, sp->states[state].elements == NULL
+                           ? sp->keys : sp->states[state].sorted,
+                  sp->key_count, sizeof wanted, space_key_compare);
   if (found == NULL)
     return -1;
   at->state = state;
-  at->key = (uint32_t)(found - sp->keys);
+  at->key = found->number;
   at->ns = at->subkey = 0;
   if (sp->states[state].namespaces > 1)
     i = keys_find(sp->namespaces, sp->namespace_count, ns);

@@ -39,10 +39,26 @@ typedef struct cell {
 typedef struct space_key {
   uint8_t *data;
   uint32_t len, group;
+  uint32_t number;          /* its place, where the array is sorted */
 } space_key;
+
+/* Who writes to a state: the subtask itself, or a queue does it. */
+enum { FORM_RAW, FORM_QUEUE, FORM_RANKED, FORM_TIMERS };
+
+#define ELEMENT_RANK 2u     /* bytes of a rank */
+
+typedef struct space_element { /* of a queue: stands where a key does */
+  space_key record;
+  int64_t time_ms;          /* timers, and whose they are */
+  uint32_t key, ns;
+  uint32_t turn;            /* its place in the order of polling */
+} space_element;
 
 typedef struct space_state {
   uint32_t kind, namespaces, subkeys;
+  uint32_t form;
+  space_element *elements;  /* of a queue, by key; else NULL */
+  space_key *sorted;        /* their records by bytes */
   uint32_t flags, time_kind;
   uint64_t ttl_ms;
   size_t base;              /* of its cells */
@@ -75,9 +91,21 @@ place space_place(const space *sp, size_t index);
 /* `id` is what register_state gave. */
 sb_key space_sb_key(const space *sp, place at, uint32_t id);
 uint32_t space_group(const space *sp, size_t index);
+/* The bytes that stand for a key: of queues, the record of the element. */
+sb_slice space_key_bytes(const space *sp, uint32_t state, uint32_t key);
+/* A hash of a key that falls into the key group. */
+int32_t space_hash(const space *sp, uint32_t group);
+int space_key_compare(const void *a, const void *b);
 /* The place of a row; 0 and *at, or -1 if it is none of ours. */
 int space_find(const space *sp, uint32_t state, sb_slice key, sb_slice ns,
                sb_slice subkey, place *at);
+
+/* elements.c: makes a state a queue, and that undone. */
+void elements_make(space *sp, uint32_t state, uint32_t form, rng *r);
+void elements_free(const space *sp, space_state *state);
+/* As sb_rank_fn, of FORM_RANKED. */
+sb_status element_rank(void *arg, sb_slice element, sb_give_fn *give,
+                       void *give_arg);
 
 /* ---- values ------------------------------------------------------------- */
 

@@ -121,6 +121,16 @@ subtask_open_keyed(subtask *t)
   }
 }
 
+sb_status
+subtask_need_context(subtask *t, sb_error *err)
+{
+  if (t->context != NULL)
+    return SB_OK;
+  return sb_context_new(t->keyed, &t->job->process->host,
+                        t->job->l->sp.groups, t->group_first, t->group_last,
+                        &t->context, err);
+}
+
 static void
 subtask_check_kind(subtask *t, const sb_state_options *options)
 {
@@ -137,6 +147,16 @@ subtask_check_kind(subtask *t, const sb_state_options *options)
   if (status != SB_MISMATCH &&
       !job_tolerates(j, status, &err, "register_state of a wrong kind"))
     sim_fail(&j->l->s, SIM_WRONG, "a state is registered with another kind");
+}
+
+/* Timers have no blob to give. */
+static int
+subtask_blob_is(const space_state *state, sb_slice blob)
+{
+  size_t len = state->form == FORM_TIMERS ? 0 : strlen(state->blob);
+
+  return blob.len == len && (len == 0 || memcmp(blob.data, state->blob,
+                                                len) == 0);
 }
 
 static void
@@ -159,7 +179,10 @@ subtask_register(subtask *t, uint32_t i, int known)
   for (;;) {
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
-    status = t->keyed->ops->register_state(t->keyed, &options, &info, &err);
+    if (state->form == FORM_RAW)
+      status = t->keyed->ops->register_state(t->keyed, &options, &info, &err);
+    else
+      status = queues_open(t, i, &options, &info, &err);
     if (!job_tolerates(j, status, &err, "register_state"))
       break;
     if (++tries > 12 && !j->quiet)
@@ -167,8 +190,7 @@ subtask_register(subtask *t, uint32_t i, int known)
     sim_sleep(&l->s, 10 * SIM_MS);
   }
   if (info.kind != state->kind || info.restored != (uint32_t)known ||
-      info.blob.len != strlen(state->blob) ||
-      memcmp(info.blob.data, state->blob, info.blob.len) != 0)
+      !subtask_blob_is(state, info.blob))
     sim_fail(&l->s, SIM_WRONG,
              "register_state of %s: kind %u, restored %u, blob of %zu",
              state->name, info.kind, info.restored, info.blob.len);
@@ -187,6 +209,17 @@ subtask_register_all(subtask *t)
       subtask_register(t, i, (int)(t->job->states >> i & 1));
 }
 
+static sb_status
+subtask_drop(subtask *t, uint32_t state, sb_error *err)
+{
+  const space_state *s = &t->job->l->sp.states[state];
+
+  queues_close(t, state);
+  if (s->form == FORM_TIMERS)
+    return sb_context_drop_state(t->context, s->name, err);
+  return t->keyed->ops->drop_state(t->keyed, t->ids[state], err);
+}
+
 /* Forgets states and begins them anew, as all the job's subtasks do. */
 static void
 subtask_drop_some(subtask *t)
@@ -200,9 +233,7 @@ subtask_drop_some(subtask *t)
   for (i = 0; i < l->sp.state_count; i++) {
     if ((t->states & j->drops & j->states & 1u << i) == 0)
       continue;
-    while (job_tolerates(j, t->keyed->ops->drop_state(t->keyed, t->ids[i],
-                                                      &err),
-                         &err, "drop_state"))
+    while (job_tolerates(j, subtask_drop(t, i, &err), &err, "drop_state"))
       sim_sleep(&l->s, 10 * SIM_MS);
     l->did.dropped++;
     subtask_register(t, i, 0);
@@ -358,6 +389,17 @@ subtask_work(subtask *t)
 }
 
 void
+subtask_close_states(subtask *t)
+{
+  uint32_t i;
+
+  for (i = 0; i < MODEL_STATES_MAX; i++)
+    queues_close(t, i);
+  sb_context_free(t->context);
+  t->context = NULL;
+}
+
+void
 subtask_main(void *arg)
 {
   subtask *t = arg;
@@ -387,6 +429,7 @@ subtask_main(void *arg)
   batch_drain(t);
   walks_close(t);
   views_close(t, 1);
+  subtask_close_states(t);
   rounds_release(t, 1);
   if (t->interrupted)
     subtask_check_interrupted(t);

@@ -12,22 +12,31 @@
 #include "tests/simulator/item.h"
 #include "tests/simulator/life.h"
 
+static sb_slice
+walk_bound(life *l, uint32_t state)
+{
+  const space *sp = &l->sp;
+  const space_key *subkey;
+
+  if (sp->states[state].kind == SB_STATE_TIMER)
+    return space_key_bytes(sp, state, (uint32_t)rng_below(&l->rng,
+                                                          sp->key_count));
+  subkey = &sp->subkeys[rng_below(&l->rng, sp->subkey_count)];
+  return sb_slice_of(subkey->data, subkey->len);
+}
+
 static void
 walk_bounds(subtask *t, sb_scan_options *options, uint32_t state)
 {
   life *l = t->job->l;
   uint32_t kind = l->sp.states[state].kind;
-  const space_key *keys = kind == SB_STATE_TIMER ? l->sp.keys : l->sp.subkeys;
-  uint64_t count = kind == SB_STATE_TIMER ? l->sp.key_count
-                                          : l->sp.subkey_count;
-  uint64_t a = rng_below(&l->rng, count), b = rng_below(&l->rng, count);
 
   if (kind != SB_STATE_TIMER && (kind != SB_STATE_MAP || !options->has_key))
     return;
   if (rng_chance(&l->rng, 600))
-    options->start = sb_slice_of(keys[a].data, keys[a].len);
+    options->start = walk_bound(l, state);
   if (rng_chance(&l->rng, 600))
-    options->end = sb_slice_of(keys[b].data, keys[b].len);
+    options->end = walk_bound(l, state);
 }
 
 int
@@ -384,6 +393,8 @@ walk_write(subtask *t, walk *w)
   sb_error err;
   sb_status status;
 
+  if (l->sp.states[w->state].form != FORM_RAW)
+    return; /* a queue's own */
   if (is_list)
     batch_drain(t); /* what is pending could change the element's place */
   if (!w->has_row || w->row_was_changed ||
