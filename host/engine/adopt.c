@@ -2,8 +2,8 @@
 /* Copying a set of objects; see adopt.h. */
 #include "config.h"
 
-#include "host/base/crc.h"
 #include "host/engine/adopt.h"
+#include "host/engine/transfer.h"
 #include "host/store/store.h"
 
 #define ADOPT_WINDOW 16u /* copies under way */
@@ -33,8 +33,10 @@ struct adopt {
 };
 
 static int
-adopt_stopping(const adopt *a)
+adopt_stopping(const void *arg)
 {
+  const adopt *a = arg;
+
   return keyed_stopping(a->keyed) ||
          (a->cancelled != NULL && atomic_load(a->cancelled));
 }
@@ -182,55 +184,19 @@ adopt_on_store(adopt *a)
 /* ---- through the client -------------------------------------------------- */
 
 static sb_status
-adopt_pieces(adopt *a, const adoption *item, void *piece, size_t piece_size,
-             store_writer *w, sb_error *err)
+adopt_through(adopt *a, adoption *item, void *piece, size_t piece_size)
 {
   keyed *k = a->keyed;
-  uint64_t at = 0, got;
-  uint32_t crc = 0;
-  sb_status status = SB_OK;
+  transfer t = { k->host, k->engine->store, k->engine->store };
+  transfer_object o = { item->source, item->name, item->size, item->crc32c,
+                        1 };
+  sb_status status;
 
-  while (status == SB_OK && at < item->size) {
-    uint64_t want = item->size - at < piece_size ? item->size - at
-                                                 : piece_size;
-
-    if (adopt_stopping(a))
-      return sb_error_set(err, SB_CANCELLED, "it was cancelled");
-    status = store_get(k->host, k->engine->store, item->source, at, piece,
-                       want, &got, NULL, SB_PRIORITY_CHECKPOINT, err);
-    if (status == SB_OK && got != want)
-      return sb_error_set(err, SB_CORRUPT, "the object is cut");
-    if (status != SB_OK)
-      return status;
-    crc = crc32c_extend(crc, piece, (size_t)got);
-    at += got;
-    status = store_writer_add(w, piece, got, err);
-  }
-  if (status == SB_OK && crc != item->crc32c)
-    return sb_error_set(err, SB_CORRUPT, "its bytes are not those that were "
-                        "written");
-  return status;
-}
-
-static sb_status
-adopt_through(adopt *a, adoption *item, void *piece, size_t piece_size,
-              sb_error *err)
-{
-  keyed *k = a->keyed;
-  store_writer *w;
-  sb_status status = store_writer_open(k->host, k->engine->store, item->name,
-                                       item->size, SB_PRIORITY_CHECKPOINT, &w,
-                                       err);
-
-  if (status != SB_OK)
-    return status;
-  status = adopt_pieces(a, item, piece, piece_size, w, err);
-  if (status != SB_OK) {
-    store_writer_abort(w);
-    return status;
-  }
   item->begun = 1;
-  return store_writer_commit(w, NULL, err);
+  status = transfer_by_client(&t, &o, piece, piece_size, adopt_stopping, a,
+                              &a->error);
+  return status == SB_NOT_FOUND ? adopt_failure(item, status, NULL, &a->error)
+                                : status;
 }
 
 /* Those that the store did not copy. */
@@ -240,7 +206,6 @@ adopt_by_client(adopt *a)
   keyed *k = a->keyed;
   size_t size = k->engine->memory_limit / 64, i;
   void *piece;
-  sb_error local;
 
   if (size > ADOPT_PIECE)
     size = ADOPT_PIECE;
@@ -251,16 +216,9 @@ adopt_by_client(adopt *a)
     return;
   }
   engine_charge(k->engine, size);
-  for (i = 0; i < a->count && a->status == SB_OK; i++) {
-    sb_status status;
-
-    if (a->list[i].begun)
-      continue;
-    status = adopt_through(a, &a->list[i], piece, size, &local);
-    if (status != SB_OK)
-      a->status = adopt_failure(&a->list[i], status, local.message,
-                                &a->error);
-  }
+  for (i = 0; i < a->count && a->status == SB_OK; i++)
+    if (!a->list[i].begun)
+      a->status = adopt_through(a, &a->list[i], piece, size);
   engine_release(k->engine, size);
   mem_free(k->host, piece);
 }

@@ -372,7 +372,7 @@ duplicate_dispose(duplicate *d)
 static sb_status
 duplicate_run(duplicate *d, sb_error *err)
 {
-  transfer t = { d->env->host, d->from->store, d->env->store, NULL };
+  transfer t = { d->env->host, d->from->store, d->env->store };
   sb_status st = duplicate_open(d, err);
 
   if (st == SB_OK)

@@ -9,7 +9,7 @@
 #include "host/engine/transfer.h"
 #include "host/store/wait.h"
 
-#define TRANSFER_PIECE (1u << 20) /* read at a time through the client */
+#define TRANSFER_PIECE ((size_t)1 << 20) /* read at a time through the client */
 
 /* The copies under way: object i stands in place i modulo TRANSFER_WIDTH. */
 typedef struct transfer_window {
@@ -61,29 +61,41 @@ transfer_wrong_size(const transfer_object *o, uint64_t size, sb_error *err)
 
 /* ---- through the client ------------------------------------------------- */
 
+/* One attempt. */
+typedef struct transfer_pass {
+  const transfer *t;
+  const transfer_object *o;
+  uint8_t *piece;
+  size_t size;
+  transfer_stops *stops;
+  const void *arg;
+  store_writer *writer;
+} transfer_pass;
+
 static sb_status
-transfer_pieces(const transfer *t, const transfer_object *o, store_writer *w,
-                void *piece, sb_error *err)
+transfer_pieces(const transfer_pass *p, sb_error *err)
 {
-  uint64_t at = 0, got = TRANSFER_PIECE;
+  const transfer *t = p->t;
+  const transfer_object *o = p->o;
+  uint64_t at = 0, got = p->size;
   store_meta meta = { .size = UINT64_MAX };
   char etag[SB_ETAG_MAX + 1] = "";
   uint32_t crc = 0;
   sb_status st = SB_OK;
 
-  while (st == SB_OK && at < meta.size && got == TRANSFER_PIECE) {
-    if (t->cancelled != NULL && atomic_load(t->cancelled))
+  while (st == SB_OK && at < meta.size && got == p->size) {
+    if (p->stops != NULL && p->stops(p->arg))
       return sb_error_set(err, SB_CANCELLED, "copying was cancelled");
-    st = store_get(t->host, t->from, o->source, at, piece, TRANSFER_PIECE,
-                   &got, &meta, SB_PRIORITY_CHECKPOINT, err);
+    st = store_get(t->host, t->from, o->source, at, p->piece, p->size, &got,
+                   &meta, SB_PRIORITY_CHECKPOINT, err);
     if (st == SB_OK && at != 0 && strcmp(etag, meta.etag) != 0)
       st = sb_error_set(err, SB_CORRUPT, "could not copy \"%s\": it changed "
                         "meanwhile", o->source);
     memcpy(etag, meta.etag, sizeof etag);
     if (st == SB_OK)
-      st = store_writer_add(w, piece, got, err);
+      st = store_writer_add(p->writer, p->piece, got, err);
     if (st == SB_OK)
-      crc = crc32c_extend(crc, piece, (size_t)got);
+      crc = crc32c_extend(crc, p->piece, (size_t)got);
     at += got;
   }
   if (st == SB_OK && o->size != 0 && at != o->size)
@@ -95,35 +107,45 @@ transfer_pieces(const transfer *t, const transfer_object *o, store_writer *w,
 }
 
 static sb_status
-transfer_once(const transfer *t, const transfer_object *o, sb_error *err)
+transfer_once(transfer_pass *p, sb_error *err)
+{
+  sb_status st = store_writer_open(p->t->host, p->t->to, p->o->name,
+                                   p->o->size, SB_PRIORITY_CHECKPOINT,
+                                   &p->writer, err);
+
+  if (st != SB_OK)
+    return st;
+  st = transfer_pieces(p, err);
+  if (st == SB_OK)
+    return store_writer_commit(p->writer, NULL, err);
+  store_writer_abort(p->writer);
+  return st;
+}
+
+/* A damaged answer is asked for again once: the object may be whole. */
+sb_status
+transfer_by_client(const transfer *t, const transfer_object *o, void *piece,
+                   size_t size, transfer_stops *stops, const void *arg,
+                   sb_error *err)
+{
+  transfer_pass p = { t, o, piece, size, stops, arg, NULL };
+  sb_status st = transfer_once(&p, err);
+
+  return st == SB_CORRUPT ? transfer_once(&p, err) : st;
+}
+
+static sb_status
+transfer_one(const transfer *t, const transfer_object *o, sb_error *err)
 {
   void *piece = mem_alloc(t->host, TRANSFER_PIECE);
-  store_writer *w;
   sb_status st;
 
   if (piece == NULL)
     return sb_error_set(err, SB_NO_MEMORY, "could not copy \"%s\": no memory",
                         o->source);
-  st = store_writer_open(t->host, t->to, o->name, o->size,
-                         SB_PRIORITY_CHECKPOINT, &w, err);
-  if (st == SB_OK) {
-    st = transfer_pieces(t, o, w, piece, err);
-    if (st == SB_OK)
-      st = store_writer_commit(w, NULL, err);
-    else
-      store_writer_abort(w);
-  }
+  st = transfer_by_client(t, o, piece, TRANSFER_PIECE, NULL, NULL, err);
   mem_free(t->host, piece);
   return st;
-}
-
-/* A damaged answer is asked for again once: the object may be whole. */
-static sb_status
-transfer_by_client(const transfer *t, const transfer_object *o, sb_error *err)
-{
-  sb_status st = transfer_once(t, o, err);
-
-  return st == SB_CORRUPT ? transfer_once(t, o, err) : st;
 }
 
 /* ---- by the store ------------------------------------------------------- */
@@ -161,7 +183,7 @@ transfer_end(transfer_window *w, sb_error *err)
 
   st = store_wait_end(&w->waits[i], w->submitted[i], "copy", o->source, err);
   if (transfer_try_client(w, st))
-    return transfer_by_client(w->t, o, err);
+    return transfer_one(w->t, o, err);
   size = w->waits[i].meta.size;
   if (st == SB_OK && o->size != 0 && size != 0 && size != o->size)
     st = transfer_wrong_size(o, size, err);
@@ -171,17 +193,12 @@ transfer_end(transfer_window *w, sb_error *err)
 static sb_status
 transfer_by_store(transfer_window *w, size_t count, sb_error *err)
 {
-  const transfer *t = w->t;
   sb_status st = SB_OK, ended;
 
   while (w->ended < count && (st == SB_OK || w->ended < w->started)) {
     while (st == SB_OK && w->started < count &&
-           w->started - w->ended < TRANSFER_WIDTH) {
-      if (t->cancelled != NULL && atomic_load(t->cancelled))
-        st = sb_error_set(err, SB_CANCELLED, "copying was cancelled");
-      else
-        transfer_start(w);
-    }
+           w->started - w->ended < TRANSFER_WIDTH)
+      transfer_start(w);
     if (w->ended == w->started)
       break;
     ended = transfer_end(w, st == SB_OK ? err : NULL);
@@ -242,7 +259,7 @@ transfer_copy(const transfer *t, const transfer_object *objects, size_t count,
     st = transfer_by_store(w, count, err);
   while (st == SB_OK && w->ended < count) {
     w->started = ++w->ended;
-    st = transfer_by_client(t, &objects[w->ended - 1], err);
+    st = transfer_one(t, &objects[w->ended - 1], err);
   }
   if (st != SB_OK)
     transfer_undo(t, objects, w->started);
