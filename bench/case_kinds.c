@@ -29,10 +29,8 @@ typedef struct kinds_case {
 void
 kinds_bytes(uint64_t number, uint8_t out[8])
 {
-  int i;
-
-  for (i = 0; i < 8; i++)
-    out[i] = (uint8_t)(number >> (56 - 8 * i));
+  number = __builtin_bswap64(number);
+  memcpy(out, &number, 8);
 }
 
 static uint64_t
