@@ -2,7 +2,7 @@
 /*
  * The engine at its edges: scans of more than a cursor collects at once,
  * failures in the middle of them, key groups of many segments, views that
- * outlive compaction, batches of cold and large values.
+ * outlive compaction, batches of cold and large values, updates.
  */
 #include "config.h"
 
@@ -390,6 +390,121 @@ test_batch_order(void)
   close_backend();
 }
 
+/* ---- updates ------------------------------------------------------------- */
+
+/* What the callback is to do: a part of the value it sees, or `put`. */
+typedef struct edge_change {
+  uint32_t action;
+  size_t from, len;
+  const char *put;
+  uint64_t expires_ms;
+  sb_status status;
+} edge_change;
+
+static sb_status
+edge_apply(void *arg, sb_update *u)
+{
+  const edge_change *e = arg;
+
+  u->action = e->action;
+  u->replacement = e->put != NULL
+                     ? text(e->put)
+                     : sb_slice_of((char *)u->data + e->from, e->len);
+  if (e->action == SB_UPDATE_IN_PLACE)
+    ((char *)u->data)[0] = 'X';
+  u->expires_ms = e->expires_ms;
+  return e->status;
+}
+
+/* Longer, shorter and as long as it was, parts of itself, with and without a
+   time, of this epoch and of one that was frozen. */
+static void
+test_update_replaces(void)
+{
+  static const struct {
+    edge_change change;
+    const char *then;
+  } steps[] = {
+    { { SB_UPDATE_PUT, 0, 0, "12345678", 0, SB_OK }, "12345678" },
+    { { SB_UPDATE_PUT, 0, 0, "abcdefgh", 0, SB_OK }, "abcdefgh" },
+    { { SB_UPDATE_PUT, 2, 4, NULL, 0, SB_OK }, "cdef" },
+    { { SB_UPDATE_IN_PLACE, 0, 0, NULL, 0, SB_OK }, "Xdef" },
+    { { SB_UPDATE_KEEP, 0, 0, NULL, 0, SB_OK }, "Xdef" },
+    { { SB_UPDATE_PUT, 1, 3, NULL, UINT64_MAX, SB_OK }, "def" },
+    { { SB_UPDATE_IN_PLACE, 0, 0, NULL, UINT64_MAX, SB_OK }, "Xef" },
+    { { SB_UPDATE_IN_PLACE, 0, 0, NULL, 0, SB_OK }, "Xef" },
+    { { SB_UPDATE_PUT, 0, 0, "a longer one than before", 0, SB_OK },
+      "a longer one than before" },
+    { { SB_UPDATE_PUT, 0, 0, "not this one", 0, SB_IO },
+      "a longer one than before" },
+    { { 77, 0, 0, "nor this", 0, SB_OK }, "a longer one than before" },
+  };
+  sb_keyed *k;
+  uint32_t state, round;
+  size_t i;
+
+  open_backend("16mb", 1);
+  k = open_all();
+  state = add_state(k, "values", SB_STATE_VALUE);
+  for (round = 0; round < 2; round++)
+    for (i = 0; i < TAP_COUNT(steps); i++) {
+      edge_change change = steps[i].change;
+      sb_key key = key_of(state, "k", 1);
+      sb_view *view = NULL;
+      sb_status status;
+      sb_slice value;
+
+      if (round == 1)
+        check_ok(k->ops->view_open(k, &view, &err));
+      status = k->ops->update(k, &key, edge_apply, &change, &err);
+      if (change.status != SB_OK)
+        CU_ASSERT_EQUAL(status, change.status);
+      CU_ASSERT_EQUAL(status == SB_OK,
+                      change.status == SB_OK && change.action != 77);
+      check_ok(k->ops->get(k, &key, &value, &err));
+      CU_ASSERT_EQUAL(value.len, strlen(steps[i].then));
+      if (value.len == strlen(steps[i].then))
+        CU_ASSERT_EQUAL(memcmp(value.data, steps[i].then, value.len), 0);
+      if (view != NULL)
+        k->ops->view_close(view);
+    }
+  k->ops->close(k);
+  close_backend();
+}
+
+/* Whatever it is told, a hint changes nothing. */
+static void
+test_prefetch(void)
+{
+  static const uint32_t kinds[] = { SB_STATE_VALUE, SB_STATE_LIST,
+                                    SB_STATE_MAP, SB_STATE_TIMER };
+  static const uint8_t zeros[SB_KEY_MAX];
+  sb_keyed *k;
+  sb_key key;
+  size_t i;
+
+  open_backend("16mb", 1);
+  k = open_all();
+  for (i = 0; i < TAP_COUNT(kinds); i++) {
+    char name[2] = { (char)('a' + i), '\0' };
+
+    key = key_of(add_state(k, name, kinds[i]), "k", 1);
+    k->ops->prefetch(k, &key);
+    key.ns = text("space");
+    k->ops->prefetch(k, &key);
+    key.key = sb_slice_of(zeros, sizeof zeros);
+    k->ops->prefetch(k, &key);
+    key.key_group = UINT32_MAX;
+    k->ops->prefetch(k, &key);
+    CU_ASSERT_EQUAL(count_rows(k, key.state, 0, NULL), 0);
+  }
+  key.key_group = 0;
+  key.state = UINT32_MAX;
+  k->ops->prefetch(k, &key);
+  k->ops->close(k);
+  close_backend();
+}
+
 static const tap_case cases[] = {
   { "scans of very many records in memory", test_scan_large },
   { "scans go on after a failed read", test_scan_retry },
@@ -398,6 +513,8 @@ static const tap_case cases[] = {
   { "views outlive compaction", test_view_outlives_compaction },
   { "a cold large value in a batch", test_batch_large_value },
   { "order within a batch", test_batch_order },
+  { "updates that replace a value", test_update_replaces },
+  { "hints change nothing", test_prefetch },
 };
 
 int

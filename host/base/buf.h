@@ -72,6 +72,19 @@ load_u64(const void *p)
          (uint64_t)load_u32((const uint8_t *)p + 4) << 32;
 }
 
+/* Keys are short, and a call costs more than two words. What has just been
+   written in words is also slow to read in wider pieces. */
+static inline int
+bytes_equal(const void *a, const void *b, size_t len)
+{
+  const uint8_t *p = a, *q = b;
+
+  if (len < 8 || len > 16)
+    return len == 0 || memcmp(p, q, len) == 0;
+  return ((load_u64(p) ^ load_u64(q)) |
+          (load_u64(p + len - 8) ^ load_u64(q + len - 8))) == 0;
+}
+
 static inline void
 store_u16(void *p, uint16_t v)
 {
@@ -92,6 +105,26 @@ store_u64(void *p, uint64_t v)
 {
   store_u32(p, (uint32_t)v);
   store_u32((uint8_t *)p + 4, (uint32_t)(v >> 32));
+}
+
+/* By words too. The two may overlap if `to` is not behind `from`. */
+static inline void
+bytes_copy(void *to, const void *from, size_t len)
+{
+  uint8_t *p = to;
+  const uint8_t *q = from;
+
+  if (len > 32 || (len & 7) != 0) {
+    if (len != 0)
+      memmove(p, q, len);
+    return;
+  }
+  for (; len != 0; p += 8, q += 8, len -= 8) {
+    uint64_t word = load_u64(q);
+
+    __asm__("" : "+r"(word));
+    store_u64(p, word);
+  }
 }
 
 #endif

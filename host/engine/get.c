@@ -33,10 +33,16 @@ keyed_is_cleared(keyed *k, const place *p)
   return keyed_cleared_since(p, k->clean_epoch);
 }
 
-sb_status
-keyed_peek(keyed *k, const place *p, cell **found)
+static inline cell *
+get_cell(const place *p)
 {
-  cell *c = table_find(&p->state->tables[p->table], p->id, &p->key);
+  return table_find(&p->state->tables[p->table], p->id, &p->key);
+}
+
+/* keyed_peek, once the place's cell has been found. */
+static inline sb_status
+peek_cell(keyed *k, const place *p, cell *c, cell **found)
+{
   size_t runs;
 
   *found = NULL;
@@ -54,6 +60,12 @@ keyed_peek(keyed *k, const place *p, cell **found)
   }
   *found = c;
   return SB_OK;
+}
+
+sb_status
+keyed_peek(keyed *k, const place *p, cell **found)
+{
+  return peek_cell(k, p, get_cell(p), found);
 }
 
 /* The value of a record read from a segment: as a clean cell, else copied. */
@@ -78,24 +90,18 @@ keyed_keep(keyed *k, const place *p, const record *r, sb_slice *value,
   return SB_OK;
 }
 
-sb_status
-keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
-           cell **found, sb_error *err)
+/* keyed_read, of a place that memory does not know. */
+static sb_status
+read_segments(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
+              cell **found, sb_error *err)
 {
   reader_ctx ctx = { k, k->event, SB_PRIORITY_READ, NULL, NULL };
   cache_entry *pin;
   segment **runs;
   size_t count;
+  sb_status status;
   record r;
-  sb_status status = keyed_peek(k, p, found);
 
-  if (status == SB_OK) {
-    keyed_count(&k->counters.record_hits, 1);
-    *value = sb_slice_of(cell_value(*found), (*found)->value_len);
-    *expires_ms = cell_expires(*found);
-  }
-  if (status != SB_BUSY)
-    return status;
   runs = version_runs(k->version, p->key.key_group, &count);
   status = reader_lookup(&ctx, runs, count, p, &r, &pin, err);
   if (status != SB_OK)
@@ -108,6 +114,30 @@ keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
   }
   cache_unpin(k->engine->cache, pin);
   return status;
+}
+
+/* keyed_read, once the place's cell `c` has been found. */
+static inline sb_status
+read_cell(keyed *k, const place *p, cell *c, sb_slice *value,
+          uint64_t *expires_ms, cell **found, sb_error *err)
+{
+  sb_status status = peek_cell(k, p, c, found);
+
+  if (status == SB_BUSY)
+    return read_segments(k, p, value, expires_ms, found, err);
+  if (status == SB_OK) {
+    keyed_count(&k->counters.record_hits, 1);
+    *value = sb_slice_of(cell_value(*found), (*found)->value_len);
+    *expires_ms = cell_expires(*found);
+  }
+  return status;
+}
+
+sb_status
+keyed_read(keyed *k, const place *p, sb_slice *value, uint64_t *expires_ms,
+           cell **found, sb_error *err)
+{
+  return read_cell(k, p, get_cell(p), value, expires_ms, found, err);
 }
 
 /* A buffer that one large value has blown up goes back. */
@@ -123,15 +153,16 @@ get_trim(buf *b)
   buf_init(b, host, max);
 }
 
-static sb_status
+static inline sb_status
 get_enter(keyed *k, const sb_key *key, place *p, sb_error *err)
 {
   sb_status status = keyed_enter(k, err);
 
-  get_trim(&k->scratch);
-  get_trim(&k->lent);
-  get_trim(&k->list);
-
+  if ((k->scratch.cap | k->lent.cap | k->list.cap) > GET_KEEP_MAX) {
+    get_trim(&k->scratch);
+    get_trim(&k->lent);
+    get_trim(&k->list);
+  }
   if (status == SB_OK && k->async != NULL)
     status = async_settle(k, key, err);
   if (status == SB_OK)
@@ -139,7 +170,7 @@ get_enter(keyed *k, const sb_key *key, place *p, sb_error *err)
   return status;
 }
 
-static sb_status
+static inline sb_status
 get_enter_write(keyed *k, const sb_key *key, place *p, sb_error *err)
 {
   sb_status status = get_enter(k, key, p, err);
@@ -199,7 +230,7 @@ keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value, sb_error *err)
     return status;
   if (p.state->kind == SB_STATE_LIST)
     return scan_list(k, &p, value, err);
-  status = keyed_read(k, &p, value, &expires_ms, &found, err);
+  status = read_cell(k, &p, get_cell(&p), value, &expires_ms, &found, err);
   if (status == SB_NOT_FOUND)
     get_reclaim(k, &p);
   return status;
@@ -300,51 +331,88 @@ apply_writable(keyed *k, cell *found, sb_slice value, sb_update *u,
   return SB_OK;
 }
 
-sb_status
-keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
-            cell *found, sb_slice value, uint64_t expires_ms, int exists,
-            sb_error *err)
+/* Does what the callback asked for. */
+static sb_status
+apply_action(keyed *k, const place *p, const sb_update *u, cell *found,
+             sb_slice value, uint64_t expires_ms, sb_error *err)
 {
-  sb_update u;
-  sb_status status = SB_OK;
+  sb_status status;
 
-  memset(&u, 0, sizeof u);
-  u.struct_size = sizeof u;
-  u.exists = (uint32_t)exists;
-  u.expires_ms = expires_ms;
-  if (exists)
-    status = apply_writable(k, found, value, &u, err);
-  if (status == SB_OK) {
-    status = fn(arg, &u);
-    if (status != SB_OK)
-      return sb_error_set(err, status, "the update callback failed: %s",
-                          sb_status_name(status));
-  }
-  if (status != SB_OK)
-    return status;
-  switch (u.action) {
+  switch (u->action) {
   case SB_UPDATE_KEEP:
     return SB_OK;
   case SB_UPDATE_IN_PLACE:
-    if (!exists)
+    if (!u->exists)
       break;
-    if (found != NULL && u.data == cell_value(found) &&
-        u.expires_ms == expires_ms)
+    if (found != NULL && u->data == cell_value(found) &&
+        u->expires_ms == expires_ms)
       return SB_OK;
-    return write_cell(k, p, sb_slice_of(u.data, value.len), 0, u.expires_ms,
+    return write_cell(k, p, sb_slice_of(u->data, value.len), 0, u->expires_ms,
                       0, NULL, err);
   case SB_UPDATE_PUT:
-    status = keyed_check_value(k, u.replacement, err);
-    if (status != SB_OK)
+    status = keyed_check_value(k, u->replacement, err);
+    if (status != SB_OK || (found != NULL && write_over(k, found,
+                                                        u->replacement,
+                                                        u->expires_ms)))
       return status;
-    return write_cell(k, p, u.replacement, 0, u.expires_ms, 0, NULL, err);
+    return write_cell(k, p, u->replacement, 0, u->expires_ms, 0, NULL, err);
   case SB_UPDATE_REMOVE:
     return write_remove(k, p, err);
   default:
     break;
   }
   return sb_error_set(err, SB_INVALID, "cannot update: the callback asked for "
-                      "action %u", (unsigned)u.action);
+                      "action %u", (unsigned)u->action);
+}
+
+static sb_status
+apply_fail(sb_status status, sb_error *err)
+{
+  return sb_error_set(err, status, "the update callback failed: %s",
+                      sb_status_name(status));
+}
+
+sb_status
+keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,
+            cell *found, sb_slice value, uint64_t expires_ms, int exists,
+            sb_error *err)
+{
+  sb_update u = { .struct_size = sizeof u, .exists = (uint32_t)exists,
+                  .expires_ms = expires_ms };
+  sb_status status = SB_OK;
+
+  if (exists)
+    status = apply_writable(k, found, value, &u, err);
+  if (status != SB_OK)
+    return status;
+  status = fn(arg, &u);
+  if (status != SB_OK)
+    return apply_fail(status, err);
+  u.exists = (uint32_t)exists;
+  return apply_action(k, p, &u, found, value, expires_ms, err);
+}
+
+/* A record of the current epoch, the usual case: found once, changed where it
+   stands. */
+static sb_status
+update_current(keyed *k, const place *p, cell *c, sb_update_fn *fn, void *arg,
+               sb_error *err)
+{
+  sb_slice value = sb_slice_of(cell_value(c), c->value_len);
+  sb_update u = { .struct_size = sizeof u, .exists = 1,
+                  .data = cell_value(c), .len = value.len };
+  sb_status status;
+
+  c->referenced = 1;
+  keyed_count(&k->counters.record_hits, 1);
+  status = fn(arg, &u);
+  if (status != SB_OK)
+    return apply_fail(status, err);
+  if (u.action == SB_UPDATE_IN_PLACE && u.data == value.data &&
+      u.expires_ms == 0)
+    return SB_OK;
+  u.exists = 1;
+  return apply_action(k, p, &u, c, value, 0, err);
 }
 
 sb_status
@@ -354,7 +422,7 @@ keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn, void *arg,
   keyed *k = (keyed *)base;
   sb_slice value = { NULL, 0 };
   uint64_t expires_ms = 0;
-  cell *found = NULL;
+  cell *found;
   sb_status status;
   place p;
 
@@ -364,7 +432,11 @@ keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn, void *arg,
     status = get_check_kind(&p, 0, err);
   if (status != SB_OK)
     return status;
-  status = keyed_read(k, &p, &value, &expires_ms, &found, err);
+  found = get_cell(&p);
+  if (found != NULL && found->epoch == (uint32_t)k->epoch &&
+      (found->flags & (CELL_TOMBSTONE | CELL_EXPIRES)) == 0)
+    return update_current(k, &p, found, fn, arg, err);
+  status = read_cell(k, &p, found, &value, &expires_ms, &found, err);
   if (status != SB_OK && status != SB_NOT_FOUND)
     return status;
   if (status == SB_NOT_FOUND)

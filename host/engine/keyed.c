@@ -396,6 +396,7 @@ static const sb_keyed_ops keyed_ops = {
   .advance_time = keyed_advance_time,
   .describe = keyed_describe,
   .append_all = keyed_append_all,
+  .prefetch = keyed_prefetch,
 };
 
 static size_t

@@ -251,6 +251,9 @@ void keyed_place_record(keyed *k, state *s, const record *r, place *p);
 sb_status write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
                      uint64_t expires_ms, size_t slack, cell **out,
                      sb_error *err);
+/* Puts a value where a cell stands, if it is of the current epoch and has the
+   room; else returns 0. */
+int write_over(const keyed *k, cell *c, sb_slice value, uint64_t expires_ms);
 sb_status write_remove(keyed *k, const place *p, sb_error *err);
 /* Adds elements to a list; the first ones are there if it fails. */
 sb_status write_append(keyed *k, place *p, const sb_slice *values,
@@ -432,6 +435,7 @@ sb_status keyed_append_all(sb_keyed *base, const sb_key *key,
                            uint64_t expires_ms, sb_error *err);
 sb_status keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn,
                        void *arg, sb_error *err);
+void keyed_prefetch(sb_keyed *base, const sb_key *key);
 sb_status keyed_clear(sb_keyed *base, const sb_key *key, sb_error *err);
 /* After the value for fn has been read. `pinned` NULL: `value` was copied. */
 sb_status keyed_apply(keyed *k, const place *p, sb_update_fn *fn, void *arg,

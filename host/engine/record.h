@@ -10,6 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include <statebackend/base.h>
+#include "host/base/buf.h"
 
 #define RECORD_TOMBSTONE 1u /* the record is gone; value empty */
 #define RECORD_CLEAR 2u     /* everything older of (namespace, key) is gone;
@@ -56,6 +57,14 @@ record_copy(record *to, const record *from)
   RECORD_COPY(const void *, value.data);
   RECORD_COPY(size_t, value.len);
   RECORD_COPY(uint64_t, expires_ms);
+}
+
+/* The same of a slice. */
+static inline void
+slice_copy(sb_slice *to, const sb_slice *from)
+{
+  RECORD_COPY(const void *, data);
+  RECORD_COPY(size_t, len);
 }
 
 static inline uint64_t
@@ -115,22 +124,6 @@ record_full_id(const record *r)
   return record_id(group, r->subkey);
 }
 
-/* Keys are short, and a call costs more than two words. */
-static inline int
-bytes_equal(const uint8_t *a, const void *data, size_t len)
-{
-  const uint8_t *b = data;
-  uint64_t x[2], y[2];
-
-  if (len < 8 || len > 16)
-    return len == 0 || memcmp(a, b, len) == 0;
-  memcpy(&x[0], a, 8);
-  memcpy(&y[0], b, 8);
-  memcpy(&x[1], a + len - 8, 8);
-  memcpy(&y[1], b + len - 8, 8);
-  return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
-}
-
 static inline int
 slice_compare(sb_slice a, sb_slice b)
 {
@@ -145,7 +138,7 @@ slice_compare(sb_slice a, sb_slice b)
 static inline int
 slice_equal(sb_slice a, sb_slice b)
 {
-  return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+  return a.len == b.len && bytes_equal(a.data, b.data, a.len);
 }
 
 /* Order of (key group, state, namespace, hash, key), without subkey. */

@@ -480,7 +480,7 @@ keyed_advance_time(sb_keyed *base, uint64_t time_ms, sb_error *err)
 
 /* ---- places -------------------------------------------------------------- */
 
-static void
+static inline void
 place_ids(place *p)
 {
   uint64_t key_hash = record_hash(p->key.key);
@@ -490,8 +490,9 @@ place_ids(place *p)
   p->id = record_id(p->group_id, p->key.subkey);
 }
 
-static sb_status
-place_check(const keyed *k, const sb_key *key, const state *s, sb_error *err)
+/* Says what is wrong with a key of the state. */
+static __attribute__((noinline)) sb_status
+place_refuse(const keyed *k, const sb_key *key, const state *s, sb_error *err)
 {
   if (key->key_group < k->key_group_first ||
       key->key_group > k->key_group_last)
@@ -509,10 +510,26 @@ place_check(const keyed *k, const sb_key *key, const state *s, sb_error *err)
     return sb_error_set(err, SB_INVALID, "state \"%.*s\" is no map, it has no "
                         "subkeys", (int)s->name.len,
                         (const char *)s->name.data);
-  if (s->ordered && key->ns.len != 0)
-    return sb_error_set(err, SB_INVALID, "timer state \"%.*s\" has no "
-                        "namespaces", (int)s->name.len,
-                        (const char *)s->name.data);
+  return sb_error_set(err, SB_INVALID, "timer state \"%.*s\" has no "
+                      "namespaces", (int)s->name.len,
+                      (const char *)s->name.data);
+}
+
+static inline sb_status
+place_check(const keyed *k, const sb_key *key, uint64_t epoch, sb_error *err)
+{
+  const state *s;
+
+  if (!keyed_has_state(k, key->state, epoch))
+    return sb_error_set(err, SB_INVALID, "there is no state %u",
+                        (unsigned)key->state);
+  s = k->states[key->state];
+  if (key->key_group - k->key_group_first >
+        k->key_group_last - k->key_group_first ||
+      (key->key.len | key->ns.len | key->subkey.len) > SB_KEY_MAX ||
+      (key->subkey.len != 0 && s->kind != SB_STATE_MAP) ||
+      (key->ns.len != 0 && s->ordered))
+    return place_refuse(k, key, s, err);
   return SB_OK;
 }
 
@@ -520,16 +537,13 @@ sb_status
 keyed_check_key_at(const keyed *k, const sb_key *key, uint64_t epoch,
                    sb_error *err)
 {
-  if (!keyed_has_state(k, key->state, epoch))
-    return sb_error_set(err, SB_INVALID, "there is no state %u",
-                        (unsigned)key->state);
-  return place_check(k, key, k->states[key->state], err);
+  return place_check(k, key, epoch, err);
 }
 
 sb_status
 keyed_check_key(const keyed *k, const sb_key *key, sb_error *err)
 {
-  return keyed_check_key_at(k, key, UINT64_MAX, err);
+  return place_check(k, key, UINT64_MAX, err);
 }
 
 sb_status
@@ -546,30 +560,58 @@ keyed_check_writable(const keyed *k, const state *s, sb_error *err)
   return SB_OK;
 }
 
-void
-keyed_place_key(keyed *k, const sb_key *key, place *p)
+static inline void
+place_key(const keyed *k, const sb_key *key, place *p)
 {
   p->state = k->states[key->state];
   p->table = key->key_group - k->key_group_first;
   p->key.state = p->state->id;
   p->key.key_group = (uint16_t)key->key_group;
   p->key.flags = p->state->ordered ? RECORD_ORDERED : 0;
-  p->key.key = key->key;
-  p->key.ns = key->ns;
-  p->key.subkey = key->subkey;
+  slice_copy(&p->key.key, &key->key);
+  slice_copy(&p->key.ns, &key->ns);
+  slice_copy(&p->key.subkey, &key->subkey);
   p->key.value = sb_slice_of(NULL, 0);
   p->key.expires_ms = 0;
   place_ids(p);
 }
 
+void
+keyed_place_key(keyed *k, const sb_key *key, place *p)
+{
+  place_key(k, key, p);
+}
+
 sb_status
 keyed_place(keyed *k, const sb_key *key, place *p, sb_error *err)
 {
-  sb_status status = keyed_check_key(k, key, err);
+  sb_status status = place_check(k, key, UINT64_MAX, err);
 
   if (status == SB_OK)
-    keyed_place_key(k, key, p);
+    place_key(k, key, p);
   return status;
+}
+
+#define PREFETCH_MAX 64u /* bytes of a key: to hash more takes longer than the
+                            fetch */
+
+void
+keyed_prefetch(sb_keyed *base, const sb_key *key)
+{
+  const keyed *k = (const keyed *)base;
+  uint32_t t = key->key_group - k->key_group_first;
+  const state *s;
+  uint64_t id;
+
+  if (key->state >= k->state_count || key->key.len > PREFETCH_MAX ||
+      t > k->key_group_last - k->key_group_first)
+    return;
+  s = k->states[key->state];
+  id = record_group_id(s->id, key->ns, record_hash(key->key));
+  if (!s->subkeyed)
+    table_prefetch(&s->tables[t], record_id(id, key->subkey));
+  else
+    table_prefetch(&s->groups[t], id);
 }
 
 void

@@ -31,18 +31,21 @@ cell_record(const cell *c, uint32_t state_id, int ordered, record *out)
   out->expires_ms = cell_expires(c);
 }
 
-int
+/* Is it the same place: namespace, key, subkey and clear flag? */
+static inline int
 cell_matches(const cell *c, const record *r)
 {
   const uint8_t *p = cell_key(c);
 
-  return c->key_len == r->key.len && c->ns_len == r->ns.len &&
-         c->subkey_len == r->subkey.len &&
-         (c->flags & CELL_CLEAR) == (r->flags & RECORD_CLEAR) &&
-         bytes_equal(p, r->key.data, r->key.len) &&
-         bytes_equal(p + c->key_len, r->ns.data, r->ns.len) &&
-         bytes_equal(p + c->key_len + c->ns_len, r->subkey.data,
-                     r->subkey.len);
+  if (c->key_len != r->key.len || c->ns_len != r->ns.len ||
+      c->subkey_len != r->subkey.len ||
+      (c->flags & CELL_CLEAR) != (r->flags & RECORD_CLEAR) ||
+      !bytes_equal(p, r->key.data, r->key.len))
+    return 0;
+  return (r->ns.len | r->subkey.len) == 0 ||
+         (bytes_equal(p + c->key_len, r->ns.data, r->ns.len) &&
+          bytes_equal(p + c->key_len + c->ns_len, r->subkey.data,
+                      r->subkey.len));
 }
 
 static uint64_t
@@ -60,12 +63,13 @@ entry_id(const void *entry)
 cell *
 table_find(const table *t, uint64_t id, const record *r)
 {
-  uint32_t i;
+  const uint64_t *slots = t->slots;
+  uint32_t i, mask = t->mask;
 
-  if (t->slots == NULL)
+  if (slots == NULL)
     return t->order == NULL ? NULL : order_find(t->order, r);
-  for (i = (uint32_t)id & t->mask;; i = (i + 1) & t->mask) {
-    uint64_t slot = t->slots[i];
+  for (i = (uint32_t)id & mask;; i = (i + 1) & mask) {
+    uint64_t slot = slots[i];
     cell *c;
 
     if (slot == 0)
@@ -73,6 +77,8 @@ table_find(const table *t, uint64_t id, const record *r)
     if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE)
       continue;
     c = slot_entry(slot);
+    /* The value's cache line, if it is another one than the cell's. */
+    __builtin_prefetch(c->data + r->key.len);
     if (c->id == id && cell_matches(c, r))
       return c;
   }

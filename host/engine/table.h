@@ -120,8 +120,6 @@ cell_value(const cell *c)
 uint64_t cell_expires(const cell *c);
 /* `state_id` and `ordered` are of the cell's state. Slices point into it. */
 void cell_record(const cell *c, uint32_t state_id, int ordered, record *out);
-/* The same place: namespace, key, subkey and clear flag. */
-int cell_matches(const cell *c, const record *r);
 
 /* Position of the slot of a cell equal to `r`, or of its first probe end:
    returns the cell or NULL. */

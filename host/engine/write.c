@@ -175,6 +175,14 @@ write_in_place(cell *c, sb_slice value, uint16_t flags, uint64_t expires_ms)
   return 1;
 }
 
+int
+write_over(const keyed *k, cell *c, sb_slice value, uint64_t expires_ms)
+{
+  return write_is_current(k, c) &&
+         write_in_place(c, value, expires_ms != 0 ? CELL_EXPIRES : 0,
+                        expires_ms);
+}
+
 /* Room for the cell and its slot; cells may have gone when it returns. The
    value may be one that an earlier call lent, so it is kept first. */
 static sb_status

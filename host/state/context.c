@@ -99,6 +99,8 @@ sb_context_new(sb_keyed *keyed, const sb_host *host, uint32_t key_group_count,
     return sb_fail(err, SB_NO_MEMORY, "could not open state: out of memory");
   context->keyed = keyed;
   context->host = host;
+  if (SB_KEYED_HAS(keyed, prefetch))
+    context->prefetch = keyed->ops->prefetch;
   context->read_only = (uint8_t)context_is_read_only(keyed);
   context->key_group_count = key_group_count;
   context->key_group_first = key_group_first;
@@ -162,8 +164,8 @@ static void
 context_fill(buf *b, sb_slice slice)
 {
   b->len = slice.len;
-  if (slice.len != 0 && slice.data != b->data)
-    memmove(b->data, slice.data, slice.len);
+  if (slice.data != b->data)
+    bytes_copy(b->data, slice.data, slice.len);
 }
 
 static sb_status
@@ -198,6 +200,20 @@ context_move(sb_context *context, uint32_t key_group, sb_slice key,
   context->has_key = 1;
 }
 
+/* Most often the next call is on the state that the last one was on: its memory
+   is fetched while the caller gets there. */
+static void
+context_prefetch(const sb_context *context)
+{
+  sb_key place = { .state = context->used, .key_group = context->key_group };
+
+  if (context->prefetch == NULL)
+    return;
+  place.key = sb_slice_of(context->key.data, context->key.len);
+  place.ns = sb_slice_of(context->ns.data, context->ns.len);
+  context->prefetch(context->keyed, &place);
+}
+
 sb_status
 sb_context_set_key_hash(sb_context *context, sb_slice key, int32_t hash,
                         sb_error *err)
@@ -220,6 +236,7 @@ sb_context_set_key_hash(sb_context *context, sb_slice key, int32_t hash,
   context_fill(&context->key, key);
   context->key_group = key_group;
   context->has_key = 1;
+  context_prefetch(context);
   return SB_OK;
 }
 
@@ -283,6 +300,8 @@ sb_context_set_namespace(sb_context *context, sb_slice ns, sb_error *err)
   if (status != SB_OK)
     return context_fail(err, status, "namespace", ns.len);
   context_fill(&context->ns, ns);
+  if (context->has_key)
+    context_prefetch(context);
   return SB_OK;
 }
 
@@ -336,28 +355,9 @@ context_lookup(sb_context *context, const char *name, uint32_t *id,
 }
 
 sb_status
-context_place(const state_base *base, sb_slice subkey, sb_key *place,
-              sb_error *err)
+context_refuse_place(sb_error *err)
 {
-  const sb_context *context = base->context;
-
-  if (!context->has_key)
-    return sb_fail(err, SB_INVALID, "cannot use state: no current key is set");
-  place->state = base->id;
-  place->key_group = context->key_group;
-  place->key = sb_slice_of(context->key.data, context->key.len);
-  place->ns = sb_slice_of(context->ns.data, context->ns.len);
-  place->subkey = subkey;
-  return SB_OK;
-}
-
-sb_status
-context_use(const state_base *base, uint32_t kind, sb_slice subkey,
-            sb_key *place, sb_error *err)
-{
-  sb_status status = state_use(base, kind, err);
-
-  return status != SB_OK ? status : context_place(base, subkey, place, err);
+  return sb_fail(err, SB_INVALID, "cannot use state: no current key is set");
 }
 
 sb_status

@@ -37,6 +37,8 @@ struct sb_context {
   uint32_t key_group_count, key_group_first, key_group_last;
   uint32_t key_group;  /* of the current key */
   uint32_t has_key;
+  void (*prefetch)(sb_keyed *keyed, const sb_key *key); /* or NULL */
+  uint32_t used;       /* the state that was used last */
   uint64_t time_ms;    /* event time */
   buf reading;         /* a value handed out that the handle does not lend */
   buf writing;         /* a value put together for the handle */
@@ -80,13 +82,36 @@ sb_status context_reserve_move(sb_context *context, sb_slice key, sb_slice ns,
 void context_move(sb_context *context, uint32_t key_group, sb_slice key,
                   sb_slice ns);
 
+/* Says that there is no current key yet. */
+sb_status context_refuse_place(sb_error *err);
+
 /* The current place in a state. SB_INVALID before the first key. */
-sb_status context_place(const state_base *base, sb_slice subkey, sb_key *place,
-                        sb_error *err);
+static inline sb_status
+context_place(const state_base *base, sb_slice subkey, sb_key *place,
+              sb_error *err)
+{
+  sb_context *context = base->context;
+
+  if (!context->has_key)
+    return context_refuse_place(err);
+  context->used = base->id;
+  place->state = base->id;
+  place->key_group = context->key_group;
+  place->key = sb_slice_of(context->key.data, context->key.len);
+  place->ns = sb_slice_of(context->ns.data, context->ns.len);
+  place->subkey = subkey;
+  return SB_OK;
+}
 
 /* The two of them: a state of this kind at the current place. */
-sb_status context_use(const state_base *base, uint32_t kind, sb_slice subkey,
-                      sb_key *place, sb_error *err);
+static inline sb_status
+context_use(const state_base *base, uint32_t kind, sb_slice subkey,
+            sb_key *place, sb_error *err)
+{
+  sb_status status = state_use(base, kind, err);
+
+  return status != SB_OK ? status : context_place(base, subkey, place, err);
+}
 
 /* The open state of a name, or NULL. */
 state_base *context_named(const sb_context *context, sb_slice name);

@@ -434,6 +434,10 @@ typedef struct sb_keyed_ops {
   sb_status (*append_all)(sb_keyed *keyed, const sb_key *key,
                           const sb_slice *values, size_t count,
                           uint64_t expires_ms, sb_error *err);
+
+  /* A hint, of which nobody learns the outcome: a call on this key comes soon.
+     Never waits, and changes nothing. */
+  void (*prefetch)(sb_keyed *keyed, const sb_key *key);
 } sb_keyed_ops;
 
 /* 1 if a keyed handle's table is long enough for `method` and has it. */
