@@ -8,6 +8,7 @@
 #include "host/engine/front.h"
 
 #define GET_KEEP_MAX ((size_t)1 << 20) /* of a buffer, between calls */
+#define PUT_AHEAD 16u                  /* records looked for at once */
 
 /* Once the marker is in segments they know it themselves. */
 int
@@ -252,6 +253,65 @@ keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,
   if (status != SB_OK)
     return status;
   return write_cell(k, &p, value, 0, expires_ms, 0, NULL, err);
+}
+
+/* The places of some records of one key: all are looked for at once. */
+static void
+put_fetch(const place *p, const sb_slice *subkeys, size_t count, uint64_t *ids)
+{
+  const table *t = &p->state->tables[p->table];
+  size_t i;
+
+  for (i = 0; i < count; i++) {
+    ids[i] = record_id(p->group_id, subkeys[i]);
+    table_prefetch(t, ids[i]);
+  }
+  for (i = 0; i < count; i++)
+    table_prefetch_cell(t, ids[i]);
+}
+
+static sb_status
+put_check(keyed *k, const sb_key *key, const sb_slice *subkeys,
+          const sb_slice *values, size_t count, sb_error *err)
+{
+  sb_status status = SB_OK;
+  sb_key one = *key;
+  size_t i;
+
+  for (i = 0; status == SB_OK && i < count; i++) {
+    one.subkey = subkeys[i];
+    status = keyed_check_key(k, &one, err);
+    if (status == SB_OK)
+      status = keyed_check_value(k, values[i], err);
+  }
+  return status;
+}
+
+sb_status
+keyed_put_all(sb_keyed *base, const sb_key *key, const sb_slice *subkeys,
+              const sb_slice *values, size_t count, uint64_t expires_ms,
+              sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  uint64_t ids[PUT_AHEAD];
+  sb_status status;
+  size_t i;
+  place p;
+
+  status = get_enter_write(k, key, &p, err);
+  if (status == SB_OK)
+    status = get_check_kind(&p, 0, err);
+  if (status == SB_OK)
+    status = put_check(k, key, subkeys, values, count, err);
+  for (i = 0; status == SB_OK && i < count; i++) {
+    if (i % PUT_AHEAD == 0)
+      put_fetch(&p, subkeys + i,
+                count - i < PUT_AHEAD ? count - i : PUT_AHEAD, ids);
+    p.key.subkey = subkeys[i];
+    p.id = ids[i % PUT_AHEAD];
+    status = write_cell(k, &p, values[i], 0, expires_ms, 0, NULL, err);
+  }
+  return status;
 }
 
 sb_status

@@ -397,6 +397,7 @@ static const sb_keyed_ops keyed_ops = {
   .describe = keyed_describe,
   .append_all = keyed_append_all,
   .prefetch = keyed_prefetch,
+  .put_all = keyed_put_all,
 };
 
 static size_t

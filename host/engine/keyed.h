@@ -427,6 +427,9 @@ sb_status keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value,
                     sb_error *err);
 sb_status keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,
                     uint64_t expires_ms, sb_error *err);
+sb_status keyed_put_all(sb_keyed *base, const sb_key *key,
+                        const sb_slice *subkeys, const sb_slice *values,
+                        size_t count, uint64_t expires_ms, sb_error *err);
 sb_status keyed_remove(sb_keyed *base, const sb_key *key, sb_error *err);
 sb_status keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
                        uint64_t expires_ms, sb_error *err);

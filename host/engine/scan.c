@@ -466,6 +466,30 @@ scan_next_any(sb_cursor *c, sb_row *row, sb_error *err)
   return SB_END;
 }
 
+/* The row of a key whose group says that it is there, which leaves nothing to
+   be found in this key group. */
+static int
+scan_key_by_group(sb_cursor *c, sb_row *row)
+{
+  const group *g;
+  place p;
+
+  if (!(c->flags & SB_SCAN_KEYS) || !c->range.has_key || c->opened ||
+      c->has_last || !c->state->subkeyed || c->range.start.len != 0 ||
+      c->range.end.len != 0 || c->key_group > c->range.key_group_last)
+    return 0;
+  scan_key_place(c, &p);
+  g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
+  if (g == NULL || !g->plain || g->live == 0)
+    return 0;
+  c->last = p.key;
+  c->last_lent = 0;
+  scan_fill_row(c, row);
+  c->keys.complete = 0; /* they were of the key group before */
+  scan_leave_group(c);
+  return 1;
+}
+
 /* ---- list elements ------------------------------------------------------- */
 
 /* The next element of the list record held in c->elements. */
@@ -520,7 +544,7 @@ scan_next(sb_keyed *base, sb_cursor *c, sb_row *row, sb_error *err)
   memset(row, 0, sizeof *row);
   if (c->state->kind == SB_STATE_LIST && !(c->flags & SB_SCAN_KEYS))
     status = scan_next_element(c, row, err);
-  else
+  else if (!scan_key_by_group(c, row))
     status = scan_next_any(c, row, err);
   if (status == SB_OK && (c->flags & SB_SCAN_KEYS))
     row->subkey = row->value = sb_slice_of(NULL, 0);

@@ -232,6 +232,8 @@ sort_members(keyed *k, sort_entry *entries, size_t count)
   sorter s = { k, 0, 1 };
   size_t i;
 
+  if (count < 2)
+    return;
   for (i = 0; i < count; i++)
     entries[i].prefix = sort_first_bytes(sort_subkey(entries[i].cell));
   sort_run(&s, entries, count, sort_depth(count));

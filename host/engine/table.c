@@ -6,6 +6,7 @@
 #include "host/engine/order.h"
 
 #define TABLE_MIN 8u
+#define GROUP_MIN 2u
 
 uint64_t
 cell_expires(const cell *c)
@@ -258,44 +259,57 @@ table_free(const sb_host *host, table *t, size_t *charged)
   memset(t, 0, sizeof *t);
 }
 
+static size_t
+group_size(uint32_t cap)
+{
+  return sizeof(group) + cap * sizeof(uint64_t);
+}
+
 group *
 group_new(const sb_host *host, uint64_t id, uint64_t check, size_t *charged)
 {
-  group *g = mem_zalloc(host, sizeof *g);
+  group *g = mem_zalloc(host, group_size(GROUP_MIN));
 
   if (g == NULL)
     return NULL;
   g->id = id;
   g->check = check;
-  *charged += sizeof *g;
+  g->cap = GROUP_MIN;
+  g->plain = 1;
+  *charged += group_size(g->cap);
   return g;
 }
 
-sb_status
-group_add(const sb_host *host, group *g, uint64_t member, size_t *charged)
+static sb_status
+group_grow(const sb_host *host, table *t, group **g, size_t *charged)
 {
-  uint64_t *members;
-  uint32_t cap = g->cap == 0 ? 4 : g->cap * 2;
+  uint64_t *slot = table_slot(t, (*g)->id, *g);
+  uint32_t cap = 2 * (*g)->cap + 2;
+  group *grown = mem_realloc(host, *g, group_size(cap));
 
-  if (g->count < g->cap) {
-    g->members[g->count++] = member;
-    return SB_OK;
-  }
-  members = mem_realloc(host, g->members, cap * sizeof *members);
-  if (members == NULL)
+  if (grown == NULL)
     return SB_NO_MEMORY;
-  *charged += (cap - g->cap) * sizeof *members;
-  g->members = members;
-  g->cap = cap;
-  g->members[g->count++] = member;
+  *charged += group_size(cap) - group_size(grown->cap);
+  grown->cap = cap;
+  *slot = table_pack(grown->id, grown);
+  *g = grown;
+  return SB_OK;
+}
+
+sb_status
+group_add(const sb_host *host, table *t, group **g, uint64_t member,
+          size_t *charged)
+{
+  if ((*g)->count == (*g)->cap && group_grow(host, t, g, charged) != SB_OK)
+    return SB_NO_MEMORY;
+  (*g)->members[(*g)->count++] = member;
   return SB_OK;
 }
 
 void
 group_free(const sb_host *host, group *g, size_t *charged)
 {
-  *charged -= sizeof *g + g->cap * sizeof *g->members;
-  mem_free(host, g->members);
+  *charged -= group_size(g->cap);
   mem_free(host, g);
 }
 

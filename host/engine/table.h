@@ -67,11 +67,12 @@ typedef struct table {
 typedef struct group {
   uint64_t id;           /* record_group_id; first member as in cell */
   uint64_t check;        /* group_check, so that no two keys share a group */
-  uint64_t *members;
+  uint64_t tail;         /* lists: id of the newest chunk of elements */
   uint32_t count, cap;
   uint32_t live;         /* grouped cells in the table */
   uint8_t complete;      /* memory holds every record of the key */
-  uint64_t tail;         /* lists: id of the newest chunk of elements */
+  uint8_t plain;         /* no cell of it is a tombstone or expires */
+  uint64_t members[];
 } group;
 
 static inline size_t
@@ -143,7 +144,8 @@ uint64_t group_check(const record *key);
 group *group_find(const table *t, uint64_t id, uint64_t check);
 group *group_new(const sb_host *host, uint64_t id, uint64_t check,
                  size_t *charged);
-sb_status group_add(const sb_host *host, group *g, uint64_t member,
+/* Of the group of a table; may move it. */
+sb_status group_add(const sb_host *host, table *t, group **g, uint64_t member,
                     size_t *charged);
 void group_free(const sb_host *host, group *g, size_t *charged);
 

@@ -26,7 +26,7 @@ write_charge(keyed *k, size_t before)
 {
   if (k->record_bytes > before)
     engine_charge(k->engine, k->record_bytes - before);
-  else
+  else if (k->record_bytes < before)
     engine_release(k->engine, before - k->record_bytes);
 }
 
@@ -88,6 +88,35 @@ write_prune_group(const place *p, group *g)
     (void)table_each(t, g->members[i], &p->key, write_unsee, NULL);
 }
 
+static uint8_t
+write_is_plain(const cell *c)
+{
+  return (c->flags & (CELL_TOMBSTONE | CELL_EXPIRES)) == 0;
+}
+
+/* The group of a place will be wanted at about the time of its cell. */
+static void
+write_fetch_group(const place *p)
+{
+  if (p->state->subkeyed)
+    table_prefetch(&p->state->groups[p->table], p->group_id);
+}
+
+/* A cell of a group gets these flags, or another takes its place with them. */
+static void
+write_mark_group(const place *p, const cell *old, uint16_t flags)
+{
+  group *g;
+
+  if ((flags & (CELL_TOMBSTONE | CELL_EXPIRES)) == 0 ||
+      !(old->flags & CELL_GROUPED) || !write_is_plain(old))
+    return;
+  g = group_find(&p->state->groups[p->table], p->group_id,
+                 group_check(&p->key));
+  if (g != NULL)
+    g->plain = 0;
+}
+
 /* Links a grouped cell into its group. The group must hold every cell that
    memory alone knows, so that a scan of the key finds it. */
 static sb_status
@@ -111,9 +140,10 @@ write_join_group(keyed *k, const place *p, cell *c, int new_member)
   if (new_member && g->count == g->cap && g->live < g->count / 2)
     write_prune_group(p, g);
   if (new_member)
-    status = group_add(k->host, g, p->id, &k->record_bytes);
+    status = group_add(k->host, groups, &g, p->id, &k->record_bytes);
   if (status == SB_OK) {
     g->live++;
+    g->plain &= write_is_plain(c);
     c->flags |= CELL_GROUPED;
   } else if (g->live == 0) {
     table_remove(groups, table_slot(groups, g->id, g));
@@ -246,12 +276,17 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
            uint64_t expires_ms, size_t slack, cell **out, sb_error *err)
 {
   table *t = write_table(p);
-  cell *old = table_find(t, p->id, &p->key), *c;
+  uint64_t moves = k->moves;
+  cell *old, *c;
   size_t bytes;
   sb_status status;
 
+  write_fetch_group(p);
+  old = table_find(t, p->id, &p->key);
   if (expires_ms != 0)
     flags |= CELL_EXPIRES;
+  if (old != NULL)
+    write_mark_group(p, old, flags);
   if (old != NULL && write_is_current(k, old) &&
       write_in_place(old, value, flags, expires_ms)) {
     if (out != NULL)
@@ -263,7 +298,8 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
   status = write_reserve(k, p, bytes, &value, err);
   if (status != SB_OK)
     return status;
-  old = table_find(t, p->id, &p->key);
+  if (k->moves != moves)
+    old = table_find(t, p->id, &p->key);
   c = write_fill((cell *)(void *)(k->dirty->data + k->dirty->used), p, value,
                  flags, expires_ms, value.len + slack);
   c->epoch = (uint32_t)k->epoch;
@@ -316,8 +352,15 @@ write_forget(keyed *k, table *t, cell *c)
 sb_status
 write_remove(keyed *k, const place *p, sb_error *err)
 {
-  cell *c = table_find(write_table(p), p->id, &p->key);
+  const table *groups = p->state->groups;
+  cell *c;
 
+  if (p->state->subkeyed) {
+    /* Two chains of misses side by side. */
+    table_prefetch(write_table(p), p->id);
+    table_prefetch_cell(&groups[p->table], p->group_id);
+  }
+  c = table_find(write_table(p), p->id, &p->key);
   if (c != NULL && (c->flags & CELL_TOMBSTONE))
     return SB_OK;
   if (!write_may_be_older(k, p->key.key_group)) {

@@ -5,6 +5,7 @@
 #include "host/state/iterator.h"
 #include "host/state/record.h"
 #include "host/state/spec.h"
+#include "host/state/ttl.h"
 
 struct sb_map {
   state_base base;
@@ -72,10 +73,18 @@ sb_map_put_all(sb_map *state, const sb_slice *subkeys, const sb_slice *values,
 {
   sb_key place;
   sb_status status = map_place(state, record_alone, &place, err);
+  sb_keyed *keyed = state == NULL ? NULL : state->base.context->keyed;
   size_t i;
 
   if (status == SB_OK && count != 0 && (subkeys == NULL || values == NULL))
     status = state_need(NULL, subkeys == NULL ? "subkeys" : "values", err);
+  if (status == SB_OK && count > 1 && !state->base.nulls &&
+      SB_KEYED_HAS(keyed, put_all)) {
+    status = keyed->ops->put_all(keyed, &place, subkeys, values, count,
+                                 ttl_stamp(&state->base), err);
+    ttl_clean(&state->base);
+    return status;
+  }
   for (i = 0; status == SB_OK && i < count; i++) {
     place.subkey = subkeys[i];
     status = record_put(&state->base, &place, values[i], err);

@@ -438,6 +438,14 @@ typedef struct sb_keyed_ops {
   /* A hint, of which nobody learns the outcome: a call on this key comes soon.
      Never waits, and changes nothing. */
   void (*prefetch)(sb_keyed *keyed, const sb_key *key);
+
+  /* As that many calls of put, in order: records of one key and namespace, the
+     subkey of `key` is not looked at. A subkey or value over the limits is
+     found before anything is put; after another failure the first ones may
+     have been put. None of `values` may be one that an earlier call lent. */
+  sb_status (*put_all)(sb_keyed *keyed, const sb_key *key,
+                       const sb_slice *subkeys, const sb_slice *values,
+                       size_t count, uint64_t expires_ms, sb_error *err);
 } sb_keyed_ops;
 
 /* 1 if a keyed handle's table is long enough for `method` and has it. */
