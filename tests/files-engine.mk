@@ -3,6 +3,8 @@ test_engine_SOURCES = test_engine.c
 check_PROGRAMS += test_engine_edge
 test_engine_edge_SOURCES = test_engine_edge.c engine_fixture.c \
   engine_fixture.h
+check_PROGRAMS += test_one_key
+test_one_key_SOURCES = test_one_key.c engine_fixture.c engine_fixture.h
 check_PROGRAMS += test_engine_limits
 test_engine_limits_SOURCES = test_engine_limits.c engine_fixture.c \
   engine_fixture.h
