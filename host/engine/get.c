@@ -307,7 +307,7 @@ keyed_put_all(sb_keyed *base, const sb_key *key, const sb_slice *subkeys,
     if (i % PUT_AHEAD == 0)
       put_fetch(&p, subkeys + i,
                 count - i < PUT_AHEAD ? count - i : PUT_AHEAD, ids);
-    p.key.subkey = subkeys[i];
+    slice_copy(&p.key.subkey, &subkeys[i]);
     p.id = ids[i % PUT_AHEAD];
     status = write_cell(k, &p, values[i], 0, expires_ms, 0, NULL, err);
   }

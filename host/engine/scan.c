@@ -300,9 +300,9 @@ static void
 scan_fill_row(const sb_cursor *c, sb_row *row)
 {
   row->key_group = c->key_group;
-  row->key = c->last.key;
-  row->ns = c->last.ns;
-  row->subkey = c->last.subkey;
+  slice_copy(&row->key, &c->last.key);
+  slice_copy(&row->ns, &c->last.ns);
+  slice_copy(&row->subkey, &c->last.subkey);
 }
 
 static void
@@ -482,7 +482,7 @@ scan_key_by_group(sb_cursor *c, sb_row *row)
   g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
   if (g == NULL || !g->plain || g->live == 0)
     return 0;
-  c->last = p.key;
+  record_copy(&c->last, &p.key);
   c->last_lent = 0;
   scan_fill_row(c, row);
   c->keys.complete = 0; /* they were of the key group before */

@@ -112,8 +112,8 @@ scan_key_place(const sb_cursor *c, place *p)
   memset(&r, 0, sizeof r);
   r.state = c->state->id;
   r.key_group = (uint16_t)c->key_group;
-  r.ns = c->range.ns;
-  r.key = c->range.key;
+  slice_copy(&r.ns, &c->range.ns);
+  slice_copy(&r.key, &c->range.key);
   keyed_place_record(c->keyed, c->state, &r, p);
 }
 

@@ -157,7 +157,7 @@ scan_keep_place(buf *bytes, const record *r, record *out, sb_error *err)
     memcpy(at + r->key.len, r->ns.data, r->ns.len);
   if (r->subkey.len != 0)
     memcpy(at + r->key.len + r->ns.len, r->subkey.data, r->subkey.len);
-  *out = *r;
+  record_copy(out, r);
   out->key.data = at;
   out->ns.data = at + r->key.len;
   out->subkey.data = at + r->key.len + r->ns.len;

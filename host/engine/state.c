@@ -619,7 +619,7 @@ keyed_place_record(keyed *k, state *s, const record *r, place *p)
 {
   p->state = s;
   p->table = r->key_group - k->key_group_first;
-  p->key = *r;
+  record_copy(&p->key, r);
   p->key.flags = s->ordered ? RECORD_ORDERED : 0;
   place_ids(p);
 }
