@@ -10,30 +10,49 @@
 #include "host/engine/order.h"
 #include "host/engine/space.h"
 
+/* The group of a grouped cell. */
+static group *
+evict_group(const keyed *k, const cell *c, table **groups)
+{
+  const state *s = k->states[c->state];
+  record r;
+
+  *groups = &s->groups[c->key_group - k->key_group_first];
+  cell_record(c, s->id, s->ordered, &r);
+  return group_find(*groups, record_group_id(s->id, r.ns, record_hash(r.key)),
+                    group_check(&r));
+}
+
 void
 evict_leave_group(keyed *k, cell *c)
 {
-  state *s = k->states[c->state];
-  table *groups;
-  record r;
-  group *g;
   size_t before = k->record_bytes;
+  table *groups;
+  group *g;
 
   if (!(c->flags & CELL_GROUPED))
     return;
-  groups = &s->groups[c->key_group - k->key_group_first];
-  cell_record(c, s->id, s->ordered, &r);
-  g = group_find(groups, record_group_id(s->id, r.ns, record_hash(r.key)),
-                 group_check(&r));
+  g = evict_group(k, c, &groups);
   if (g == NULL)
     return;
   g->complete = 0;
-  g->live--;
-  if (g->live != 0)
+  group_take(g, c);
+  if (g->count != 0)
     return;
   table_remove(groups, table_slot(groups, g->id, g));
   group_free(k->host, g, &k->record_bytes);
   engine_release(k->engine, before - k->record_bytes);
+}
+
+void
+evict_move_in_group(keyed *k, cell *old, cell *c)
+{
+  table *groups;
+  group *g = evict_group(k, old, &groups);
+
+  *cell_member(c) = *cell_member(old);
+  if (g != NULL)
+    g->members[*cell_member(c)] = c;
 }
 
 static void
@@ -57,6 +76,8 @@ evict_spare(keyed *k, uint64_t *slot, cell *c, size_t bytes)
   copy->referenced = 0;
   if (c->ns_len != 0)
     space_replace(k, c, copy);
+  if (c->flags & CELL_GROUPED)
+    evict_move_in_group(k, c, copy);
   k->clean_open->used += bytes;
   k->clean_open->cells++;
   k->clean_open->kept++;

@@ -278,6 +278,8 @@ int evict_clean_room(keyed *k, size_t bytes);
 void evict_ordered(keyed *k, size_t most);
 /* A grouped cell leaves the table: its group may go. */
 void evict_leave_group(keyed *k, cell *c);
+/* `c` takes the place of `old` in its group. */
+void evict_move_in_group(keyed *k, cell *old, cell *c);
 
 /* freeze.c: closing epochs */
 /* Closes the current epoch. `snapshot` is linked in, or NULL. */

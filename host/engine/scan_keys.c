@@ -33,6 +33,13 @@ typedef struct collect {
 /* ---- collecting ---------------------------------------------------------- */
 
 static void
+collect_fetch(const void *cl)
+{
+  __builtin_prefetch(cl);
+  __builtin_prefetch((const char *)cl + 64);
+}
+
+static void
 collect_record(const collect *b, const cell *cl, record *r)
 {
   cell_record(cl, b->cursor->state->id, b->cursor->state->ordered, r);
@@ -162,22 +169,19 @@ collect_how(const collect *b, const group *g)
 }
 
 static void
-collect_members(collect *b, const table *t, const group *g, const record *key)
+collect_members(collect *b, const group *g, const record *key)
 {
   table_cell_fn *fn = collect_how(b, g);
-  uint32_t ahead = fn == collect_any_member ? 0 : KEYS_AHEAD, i;
+  uint32_t i;
   int stop = 0;
 
-  for (i = 0; i < g->count && i < 2 * ahead; i++)
-    table_prefetch(t, g->members[i]);
-  for (i = 0; i < g->count && i < ahead; i++)
-    table_prefetch_cell(t, g->members[i]);
+  for (i = 0; i < g->count && i < KEYS_AHEAD; i++)
+    collect_fetch(g->members[i]);
   for (i = 0; i < g->count && !stop; i++) {
-    if (i + 2 * ahead < g->count)
-      table_prefetch(t, g->members[i + 2 * ahead]);
-    if (i + ahead < g->count)
-      table_prefetch_cell(t, g->members[i + ahead]);
-    stop = table_each(t, g->members[i], key, fn, b);
+    if (i + KEYS_AHEAD < g->count)
+      collect_fetch(g->members[i + KEYS_AHEAD]);
+    if (cell_same_key(g->members[i], key))
+      stop = fn(b, g->members[i]);
   }
 }
 
@@ -186,35 +190,27 @@ static void
 collect_key(collect *b)
 {
   const sb_cursor *c = b->cursor;
-  const table *t;
   const group *g;
   size_t runs;
   place p;
 
   scan_key_place(c, &p);
   b->hash = p.key.hash;
-  t = &c->state->tables[p.table];
   (void)version_runs(c->keyed->version, c->key_group, &runs);
   b->complete = runs == 0 ||
                 (c->range.ns.len != 0 &&
                  space_knows_all(c->state,
                                  space_lookup(c->state, c->range.ns)));
   if (!c->state->subkeyed) {
-    (void)table_each(t, p.id, &p.key, collect_cell, b);
+    (void)table_each(&c->state->tables[p.table], p.id, &p.key, collect_cell,
+                     b);
     return;
   }
   g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
   if (g == NULL)
     return;
   b->complete |= g->complete;
-  collect_members(b, t, g, &p.key);
-}
-
-static void
-collect_fetch(const void *cl)
-{
-  __builtin_prefetch(cl);
-  __builtin_prefetch((const char *)cl + 64);
+  collect_members(b, g, &p.key);
 }
 
 static void

@@ -178,22 +178,21 @@ typedef struct gather {
 } gather;
 
 /* Sorted by subkey, each cell once. */
-static int
-gather_cell(void *arg, cell *c)
+static void
+gather_cell(gather *g, cell *c)
 {
-  gather *g = arg;
   size_t at = g->count, off = (size_t)c->key_len + c->ns_len;
 
   if ((c->flags & (CELL_TOMBSTONE | CELL_CLEAR)) ||
       keyed_expired(g->keyed, g->keyed->states[c->state],
                     cell_expires(c)))
-    return 0;
+    return;
   while (at > 0) {
     const cell *before = g->cells[at - 1];
     int order = memcmp(cell_key(before) + off, cell_key(c) + off, 8);
 
     if (order == 0)
-      return 0;
+      return;
     if (order < 0)
       break;
     at--;
@@ -203,7 +202,6 @@ gather_cell(void *arg, cell *c)
   g->cells[at] = c;
   g->count++;
   c->referenced = 1;
-  return 0;
 }
 
 /* A list that memory knows whole, in a few cells. */
@@ -219,8 +217,8 @@ list_from_memory(keyed *k, const place *p, gather *out)
   out->keyed = k;
   out->count = 0;
   for (i = 0; i < g->count; i++)
-    (void)table_each(&p->state->tables[p->table], g->members[i], &p->key,
-                     gather_cell, out);
+    if (cell_same_key(g->members[i], &p->key))
+      gather_cell(out, g->members[i]);
   return 1;
 }
 

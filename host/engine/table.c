@@ -86,16 +86,6 @@ table_find(const table *t, uint64_t id, const record *r)
 }
 
 static int
-cell_same_key(const cell *c, const record *r)
-{
-  const uint8_t *p = cell_key(c);
-
-  return c->key_len == r->key.len && c->ns_len == r->ns.len &&
-         bytes_equal(p, r->key.data, r->key.len) &&
-         bytes_equal(p + c->key_len, r->ns.data, r->ns.len);
-}
-
-static int
 table_each_ordered(const table *t, const record *r, table_cell_fn *fn,
                    void *arg)
 {
@@ -262,7 +252,7 @@ table_free(const sb_host *host, table *t, size_t *charged)
 static size_t
 group_size(uint32_t cap)
 {
-  return sizeof(group) + cap * sizeof(uint64_t);
+  return sizeof(group) + cap * sizeof(cell *);
 }
 
 group *
@@ -297,13 +287,24 @@ group_grow(const sb_host *host, table *t, group **g, size_t *charged)
 }
 
 sb_status
-group_add(const sb_host *host, table *t, group **g, uint64_t member,
+group_add(const sb_host *host, table *t, group **g, cell *member,
           size_t *charged)
 {
   if ((*g)->count == (*g)->cap && group_grow(host, t, g, charged) != SB_OK)
     return SB_NO_MEMORY;
+  *cell_member(member) = (*g)->count;
   (*g)->members[(*g)->count++] = member;
   return SB_OK;
+}
+
+void
+group_take(group *g, cell *member)
+{
+  uint32_t at = *cell_member(member);
+  cell *last = g->members[--g->count];
+
+  g->members[at] = last;
+  *cell_member(last) = at;
 }
 
 void

@@ -16,9 +16,9 @@
 #define CELL_CLEAR 2u
 #define CELL_DEAD 8u     /* superseded within its own epoch */
 #define CELL_EXPIRES 16u /* 8 bytes of expiry precede the key */
-#define CELL_GROUPED 32u /* counted in its group */
+#define CELL_GROUPED 32u /* listed in its group, from the start to the end */
 
-#define CELL_PLACE_LEN 4u /* of cells with a namespace */
+#define CELL_PLACE_LEN 4u /* of cells with a namespace; of grouped ones */
 
 typedef struct cell {
   uint64_t id;           /* record_full_id */
@@ -30,7 +30,7 @@ typedef struct cell {
   uint16_t key_len, ns_len, subkey_len;
   uint8_t flags;
   uint8_t referenced;    /* by the owner since eviction last looked */
-  uint8_t data[];        /* [place] [expiry] key ns subkey value */
+  uint8_t data[];        /* [place] [member] [expiry] key ns subkey value */
 } cell;
 
 typedef struct chunk {
@@ -62,25 +62,26 @@ typedef struct table {
 
 #define TABLE_GONE 1u
 
-/* The members in memory of one (state, namespace, key). Members are ids; one
-   whose cell has gone is stale. */
+/* The cells in memory of one (state, namespace, key), in no order. Two keys can
+   share a group if somebody takes the trouble: look at the cells' keys. */
 typedef struct group {
   uint64_t id;           /* record_group_id; first member as in cell */
   uint64_t check;        /* group_check, so that no two keys share a group */
   uint64_t tail;         /* lists: id of the newest chunk of elements */
   uint32_t count, cap;
-  uint32_t live;         /* grouped cells in the table */
   uint8_t complete;      /* memory holds every record of the key */
   uint8_t plain;         /* no cell of it is a tombstone or expires */
-  uint64_t members[];
+  cell *members[];
 } group;
 
 static inline size_t
-cell_size(size_t key, size_t ns, size_t subkey, size_t value_cap, int expires)
+cell_size(size_t key, size_t ns, size_t subkey, size_t value_cap,
+          unsigned flags)
 {
-  size_t size = sizeof(cell) + (expires ? 8 : 0) +
-                (ns != 0 ? CELL_PLACE_LEN : 0) + key + ns + subkey +
-                value_cap;
+  size_t size = sizeof(cell) + (flags & CELL_EXPIRES ? 8 : 0) +
+                (ns != 0 ? CELL_PLACE_LEN : 0) +
+                (flags & CELL_GROUPED ? CELL_PLACE_LEN : 0) + key + ns +
+                subkey + value_cap;
 
   return (size + 7) & ~(size_t)7;
 }
@@ -89,7 +90,7 @@ static inline size_t
 cell_bytes(const cell *c)
 {
   return cell_size(c->key_len, c->ns_len, c->subkey_len, c->value_cap,
-                   (c->flags & CELL_EXPIRES) != 0);
+                   c->flags);
 }
 
 /* Of a cell with a namespace: where it stands in its space, see space.h. */
@@ -99,11 +100,20 @@ cell_place(cell *c)
   return (uint32_t *)(void *)c->data;
 }
 
+/* Of a grouped cell: where it stands in its group. */
+static inline uint32_t *
+cell_member(cell *c)
+{
+  return (uint32_t *)(void *)(c->data + (c->ns_len != 0 ? CELL_PLACE_LEN
+                                                        : 0));
+}
+
 /* Of a cell that expires. */
 static inline uint8_t *
 cell_expiry(const cell *c)
 {
-  return (uint8_t *)c->data + (c->ns_len != 0 ? CELL_PLACE_LEN : 0);
+  return (uint8_t *)c->data + (c->ns_len != 0 ? CELL_PLACE_LEN : 0) +
+         (c->flags & CELL_GROUPED ? CELL_PLACE_LEN : 0);
 }
 
 static inline uint8_t *
@@ -116,6 +126,17 @@ static inline uint8_t *
 cell_value(const cell *c)
 {
   return cell_key(c) + c->key_len + c->ns_len + c->subkey_len;
+}
+
+/* Has it this namespace and key? */
+static inline int
+cell_same_key(const cell *c, const record *r)
+{
+  const uint8_t *p = cell_key(c);
+
+  return c->key_len == r->key.len && c->ns_len == r->ns.len &&
+         bytes_equal(p, r->key.data, r->key.len) &&
+         bytes_equal(p + c->key_len, r->ns.data, r->ns.len);
 }
 
 uint64_t cell_expires(const cell *c);
@@ -145,8 +166,10 @@ group *group_find(const table *t, uint64_t id, uint64_t check);
 group *group_new(const sb_host *host, uint64_t id, uint64_t check,
                  size_t *charged);
 /* Of the group of a table; may move it. */
-sb_status group_add(const sb_host *host, table *t, group **g, uint64_t member,
+sb_status group_add(const sb_host *host, table *t, group **g, cell *member,
                     size_t *charged);
+/* The group stays, if only with no members. */
+void group_take(group *g, cell *member);
 void group_free(const sb_host *host, group *g, size_t *charged);
 
 static inline void *

@@ -47,45 +47,15 @@ write_knows_all(keyed *k, const place *p)
          !reader_may_have_key(k, runs, count, p);
 }
 
-#define WRITE_SEEN 2u /* of cell.referenced, while a group is pruned */
-
-static int
-write_see(void *arg, cell *c)
+/* The flags that a cell gets for good. */
+static uint16_t
+write_layout(const place *p, uint16_t flags, uint64_t expires_ms)
 {
-  int *seen = arg;
+  uint16_t layout = expires_ms != 0 ? CELL_EXPIRES : 0;
 
-  if (!(c->flags & CELL_GROUPED) || c->referenced == WRITE_SEEN)
-    return 0;
-  c->referenced = WRITE_SEEN;
-  *seen = 1;
-  return 0;
-}
-
-static int
-write_unsee(void *arg, cell *c)
-{
-  (void)arg;
-  c->referenced = 1;
-  return 0;
-}
-
-/* Forgets members whose cells have gone, and those listed twice. */
-static void
-write_prune_group(const place *p, group *g)
-{
-  table *t = write_table(p);
-  uint32_t i, kept = 0;
-  int seen;
-
-  for (i = 0; i < g->count; i++) {
-    seen = 0;
-    (void)table_each(t, g->members[i], &p->key, write_see, &seen);
-    if (seen)
-      g->members[kept++] = g->members[i];
-  }
-  g->count = kept;
-  for (i = 0; i < kept; i++)
-    (void)table_each(t, g->members[i], &p->key, write_unsee, NULL);
+  if (p->state->subkeyed && !(flags & CELL_CLEAR))
+    layout |= CELL_GROUPED;
+  return layout;
 }
 
 static uint8_t
@@ -117,16 +87,16 @@ write_mark_group(const place *p, const cell *old, uint16_t flags)
     g->plain = 0;
 }
 
-/* Links a grouped cell into its group. The group must hold every cell that
+/* Takes a grouped cell into its group. The group must have every cell that
    memory alone knows, so that a scan of the key finds it. */
 static sb_status
-write_join_group(keyed *k, const place *p, cell *c, int new_member)
+write_join_group(keyed *k, const place *p, cell *c)
 {
   table *groups = &p->state->groups[p->table];
   uint64_t check = group_check(&p->key);
   group *g = group_find(groups, p->group_id, check);
   size_t before = k->record_bytes;
-  sb_status status = SB_OK;
+  sb_status status;
 
   if (g == NULL) {
     if (table_reserve(k->host, groups, &k->record_bytes) != SB_OK)
@@ -137,15 +107,10 @@ write_join_group(keyed *k, const place *p, cell *c, int new_member)
     g->complete = (uint8_t)write_knows_all(k, p);
     table_insert(groups, g->id, g);
   }
-  if (new_member && g->count == g->cap && g->live < g->count / 2)
-    write_prune_group(p, g);
-  if (new_member)
-    status = group_add(k->host, groups, &g, p->id, &k->record_bytes);
+  status = group_add(k->host, groups, &g, c, &k->record_bytes);
   if (status == SB_OK) {
-    g->live++;
     g->plain &= write_is_plain(c);
-    c->flags |= CELL_GROUPED;
-  } else if (g->live == 0) {
+  } else if (g->count == 0) {
     table_remove(groups, table_slot(groups, g->id, g));
     group_free(k->host, g, &k->record_bytes);
   }
@@ -249,7 +214,7 @@ write_reserve(keyed *k, const place *p, size_t bytes, sb_slice *value,
 static sb_status
 write_join(keyed *k, const place *p, cell *old, cell *c)
 {
-  int grouped = p->state->subkeyed && !(c->flags & CELL_CLEAR);
+  int grouped = (c->flags & CELL_GROUPED) != 0;
   space *sp = NULL;
 
   if (old == NULL && c->ns_len != 0) {
@@ -257,9 +222,9 @@ write_join(keyed *k, const place *p, cell *old, cell *c)
     if (sp == NULL)
       return SB_NO_MEMORY;
   }
-  if (grouped && old != NULL && (old->flags & CELL_GROUPED)) {
-    c->flags |= CELL_GROUPED;
-  } else if (grouped && write_join_group(k, p, c, 1) != SB_OK) {
+  if (grouped && old != NULL) {
+    evict_move_in_group(k, old, c);
+  } else if (grouped && write_join_group(k, p, c) != SB_OK) {
     if (sp != NULL)
       space_settle(k, p->state, sp);
     return SB_NO_MEMORY;
@@ -283,8 +248,7 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
 
   write_fetch_group(p);
   old = table_find(t, p->id, &p->key);
-  if (expires_ms != 0)
-    flags |= CELL_EXPIRES;
+  flags |= write_layout(p, flags, expires_ms);
   if (old != NULL)
     write_mark_group(p, old, flags);
   if (old != NULL && write_is_current(k, old) &&
@@ -294,7 +258,7 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
     return SB_OK;
   }
   bytes = cell_size(p->key.key.len, p->key.ns.len, p->key.subkey.len,
-                    value.len + slack, expires_ms != 0);
+                    value.len + slack, flags);
   status = write_reserve(k, p, bytes, &value, err);
   if (status != SB_OK)
     return status;
@@ -386,17 +350,12 @@ write_clear_members(keyed *k, const place *p)
 {
   table *groups = &p->state->groups[p->table], *t = write_table(p);
   group *g = group_find(groups, p->group_id, group_check(&p->key));
-  uint32_t i, left = g == NULL ? 0 : g->live;
-  cell *c;
+  uint32_t i = g == NULL ? 0 : g->count;
 
-  for (i = 0; left != 0; i++) {
-    uint64_t id = g->members[i];
-
-    while (left != 0 && table_each(t, id, &p->key, write_first, &c) != 0) {
-      write_forget(k, t, c);
-      left--; /* with the last member the group goes too */
-    }
-  }
+  /* Those behind i have been looked at. With its last member the group goes. */
+  while (i-- != 0)
+    if (cell_same_key(g->members[i], &p->key))
+      write_forget(k, t, g->members[i]);
 }
 
 sb_status
@@ -553,8 +512,9 @@ cell *
 write_promote(keyed *k, const place *p, sb_slice value, uint64_t expires_ms)
 {
   table *t = write_table(p);
+  uint16_t flags = write_layout(p, 0, expires_ms);
   size_t bytes = cell_size(p->key.key.len, p->key.ns.len, p->key.subkey.len,
-                           value.len, expires_ms != 0);
+                           value.len, flags);
   size_t before;
   cell *c;
 
@@ -565,8 +525,7 @@ write_promote(keyed *k, const place *p, sb_slice value, uint64_t expires_ms)
     return NULL;
   write_charge(k, before);
   c = write_fill((cell *)(void *)(k->clean_open->data + k->clean_open->used),
-                 p, value, expires_ms != 0 ? CELL_EXPIRES : 0, expires_ms,
-                 value.len);
+                 p, value, flags, expires_ms, value.len);
   c->epoch = 0;
   c->referenced = 0;
   if ((p->state->subkeyed || c->ns_len != 0) &&
