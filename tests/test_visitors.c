@@ -273,7 +273,7 @@ test_scan_no_memory(void)
       push_out(w, other, &filler, 3000);
     settle(w);
     c = open_space(w, w->values, space, 0, 0, groups - 1);
-    atomic_store(&faulty.countdown, n % 15 + 1);
+    atomic_store(&faulty.countdown, n % 5 + 1);
     do {
       status = w->k->ops->scan_next(w->k, c, &row, &err);
       failures += status == SB_NO_MEMORY;

@@ -329,8 +329,7 @@ collect_copy_key(const collect *b, const cell *cl, scan_keys *s)
   m->subkey_len = cl->subkey_len;
 }
 
-/* Copies the sorted keys, so that cells may come and go. Duplicates, from
-   members listed twice, go. */
+/* Copies the sorted keys, so that cells may come and go. */
 static sb_status
 collect_copy(collect *b)
 {
@@ -351,8 +350,7 @@ collect_copy(collect *b)
   if (s->charged != 0)
     engine_charge(k->engine, s->charged);
   for (i = 0; i < b->count; i++)
-    if (i == 0 || b->entries[i].cell != b->entries[i - 1].cell)
-      collect_copy_key(b, b->entries[i].cell, s);
+    collect_copy_key(b, b->entries[i].cell, s);
   s->more = b->more;
   s->complete = b->complete && !b->more; /* the rest may be evicted */
   s->group_last = b->group_last;

@@ -64,14 +64,6 @@ write_is_plain(const cell *c)
   return (c->flags & (CELL_TOMBSTONE | CELL_EXPIRES)) == 0;
 }
 
-/* The group of a place will be wanted at about the time of its cell. */
-static void
-write_fetch_group(const place *p)
-{
-  if (p->state->subkeyed)
-    table_prefetch(&p->state->groups[p->table], p->group_id);
-}
-
 /* A cell of a group gets these flags, or another takes its place with them. */
 static void
 write_mark_group(const place *p, const cell *old, uint16_t flags)
@@ -242,12 +234,10 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
 {
   table *t = write_table(p);
   uint64_t moves = k->moves;
-  cell *old, *c;
+  cell *old = table_find(t, p->id, &p->key), *c;
   size_t bytes;
   sb_status status;
 
-  write_fetch_group(p);
-  old = table_find(t, p->id, &p->key);
   flags |= write_layout(p, flags, expires_ms);
   if (old != NULL)
     write_mark_group(p, old, flags);
