@@ -480,7 +480,7 @@ scan_key_by_group(sb_cursor *c, sb_row *row)
     return 0;
   scan_key_place(c, &p);
   g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
-  if (g == NULL || !g->plain)
+  if (g == NULL || !g->plain || !cell_same_key(g->members[0], &p.key))
     return 0;
   record_copy(&c->last, &p.key);
   c->last_lent = 0;
