@@ -42,5 +42,7 @@ uint64_t memory_used(sb_keyed *k);
 uint64_t cold_reads(sb_keyed *k);
 /* Writes of other things, which push the world out of memory. */
 void push_out(world *w, uint32_t other, unsigned *filler, unsigned count);
+/* Waits until all that is being written out is on the store. */
+void settle(const world *w);
 
 #endif

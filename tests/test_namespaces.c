@@ -300,6 +300,7 @@ test_learning(void)
     }
     if (round % 3 == 1)
       push_out(&w, other, &filler, 6000);
+    settle(&w);
     for (i = 0; i < 2; i++) {
       unsigned n = 0;
 
