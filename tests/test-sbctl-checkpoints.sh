@@ -159,6 +159,9 @@ run checkpoints verify "$newest" --json
 json "verify --json is JSON"
 run checkpoints verify 999
 is "verify of none" "$code" 3
+err=$(sbctl checkpoints verify "${common[@]}" --job nobody 2>&1)
+is "verify of a job without checkpoints" "$?:$err" \
+  '3:sbctl: job "nobody" has no checkpoint'
 run checkpoints show "$newest"
 segment=$(sed -n 's/^segment subtask=[01] name=\([^ ]*\) .*/\1/p' "$work/out" |
   head -n 1)

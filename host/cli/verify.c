@@ -196,8 +196,12 @@ verify_choose(cli *c, sb_checkpoint_info *list, size_t *count)
   size_t i;
   int code;
 
-  if (c->argument_count == 0)
+  if (c->argument_count == 0 && *count != 0)
     return CLI_OK;
+  if (c->argument_count == 0) { /* not to be taken for a job that is well */
+    cli_warn("job \"%s\" has no checkpoint", c->job);
+    return CLI_NOT_FOUND;
+  }
   code = cli_number("ID", c->arguments[0], UINT64_MAX, &id);
   if (code != CLI_OK)
     return code;
