@@ -16,7 +16,8 @@
  *   "sets" (map): key "map" has x=1 y=1, then y=2 z=1.
  *   "<b>&" (value): key "k".
  *   "fires" (timer): in key group 3, t0 to t9; then t0 to t3 have been taken
- *       and t2 was added again.
+ *       and t2 was added again. With them comes the key "apart" of "words" in
+ *       another key group than its bytes would have.
  * Operator "right": "words" with the key "other", value "one, two".
  */
 #include "config.h"
@@ -263,6 +264,7 @@ fixture_timer(uint32_t state, const char *text)
 static void
 fixture_timers(fixture *f, uint64_t id)
 {
+  sb_key apart = fixture_key(f->words, "apart", 5);
   sb_keyed *keyed = f->keyed[0];
   uint32_t fires = fixture_register(keyed, "fires", SB_STATE_TIMER);
   char text[8];
@@ -274,6 +276,8 @@ fixture_timers(fixture *f, uint64_t id)
     (void)snprintf(text, sizeof text, "t%u", i);
     fixture_put(f, fixture_timer(fires, text), "");
   }
+  apart.key_group = (apart.key_group + 1) % GROUPS;
+  fixture_put(f, apart, "one");
   fixture_checkpoint(f, id);
   key = fixture_timer(fires, "t3");
   fixture_check(keyed->ops->remove_through(keyed, &key, &err), &err,

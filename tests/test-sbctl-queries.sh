@@ -185,6 +185,13 @@ run get --state fires --key t1 --key-group 3
 is "get of a timer that was taken" "$code:$out" 3:
 run get --state fires --key t5 --key-group 3
 like "get of one that is left" "$code:$out" '^0:row .*key=t5'
+run get --state words --operator left --key apart
+like "get of a key that the job hashes in its own way" "$code:$out" \
+  '^0:row .*key=apart value=one$'
+run get --state words --operator left --key apart --key-group 0-15
+like "get of it in key groups" "$code:$(count apart)" '^0:1$'
+run get --state words --operator left --key apart --ns a
+is "get of it in another namespace" "$code" 3
 run diff 3 4
 is "diff of timers" "$(count -E '^removed .* key=t[013]$'):$(count -E \
   '^(added|removed|changed) ')" 3:3

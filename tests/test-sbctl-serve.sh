@@ -174,6 +174,12 @@ is "the newest checkpoint is served" \
   "$status:$(json "$out" 'a["checkpoint"]')" "200:3"
 is "one pin is left" "$(pins)" 1
 
+ok "it goes on again" queries_fixture "$data" timers
+sleep 1.1
+ask "/v1/state/words/get?operator=left&key=apart"
+is "get of a key that the job hashes in its own way" \
+  "$status:$(json "$out" 'a["rows"]')" "200:[{'value': 'one'}]"
+
 # many at once
 cat >"$work/many.py" <<'END'
 import sys, threading, urllib.request

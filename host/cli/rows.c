@@ -123,6 +123,19 @@ rows_scan_options(const rows_select *select, const origin_operator *o,
 }
 
 int
+rows_widen(const rows_select *select, const origin_operator *o,
+           sb_scan_options *options)
+{
+  if (!options->has_key || select->has_key_group ||
+      options->key_group_last - options->key_group_first + 1 >=
+        o->key_group_count)
+    return 0;
+  options->key_group_first = 0;
+  options->key_group_last = o->key_group_count - 1;
+  return 1;
+}
+
+int
 rows_is_over(const rows *r)
 {
   return cli_interrupted() || ferror(stdout) ||
@@ -151,20 +164,17 @@ rows_take(rows *r, const origin_operator *o, const manifest_state *state,
 }
 
 static int
-rows_scan(rows *r, const origin_operator *o, const origin_state *state)
+rows_scan_range(rows *r, const origin_operator *o, const origin_state *state,
+                const sb_scan_options *options)
 {
   sb_keyed *keyed = o->keyed;
-  sb_scan_options options;
   sb_cursor *cursor;
   sb_status status;
   sb_error err;
   sb_row row;
   int code = CLI_OK;
 
-  rows_scan_options(r->select, o, state, &options);
-  if (options.key_group_first > options.key_group_last)
-    return CLI_OK;
-  if (keyed->ops->scan_open(keyed, &options, &cursor, &err) != SB_OK)
+  if (keyed->ops->scan_open(keyed, options, &cursor, &err) != SB_OK)
     return origin_fail(&err);
   while ((status = keyed->ops->scan_next(keyed, cursor, &row, &err)) ==
          SB_OK) {
@@ -181,6 +191,23 @@ rows_scan(rows *r, const origin_operator *o, const origin_state *state)
     code = origin_fail(&err);
   }
   rows_seen_clear(&r->seen);
+  return code;
+}
+
+static int
+rows_scan(rows *r, const origin_operator *o, const origin_state *state)
+{
+  uint64_t before = r->printed;
+  sb_scan_options options;
+  int code;
+
+  rows_scan_options(r->select, o, state, &options);
+  if (options.key_group_first > options.key_group_last)
+    return CLI_OK;
+  code = rows_scan_range(r, o, state, &options);
+  if (code == CLI_OK && r->printed == before && !rows_is_over(r) &&
+      rows_widen(r->select, o, &options))
+    code = rows_scan_range(r, o, state, &options);
   return code;
 }
 

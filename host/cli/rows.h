@@ -68,6 +68,11 @@ int rows_wants_state(const rows_select *select, const manifest_state *state);
 /* What to scan for a selection; has not first > last. */
 void rows_scan_options(const rows_select *select, const origin_operator *o,
                        const origin_state *state, sb_scan_options *options);
+/* One key was looked for where its bytes put it, and was not there: 1 if the
+   other key groups are worth a look, as the job may hash keys in its own
+   way. */
+int rows_widen(const rows_select *select, const origin_operator *o,
+               sb_scan_options *options);
 
 /* Prints all rows selected. Exit code; c->backend must be open. */
 int rows_read(cli *c, const rows_select *select, uint64_t *printed);

@@ -352,27 +352,40 @@ serve_rows(sb_keyed *keyed, sb_cursor *cursor, const rows_select *select,
 }
 
 static unsigned
+serve_range(const origin_operator *o, const origin_state *state,
+            const rows_select *select, const sb_scan_options *options,
+            printer *out, uint64_t *count, int *more, sb_error *err)
+{
+  sb_cursor *cursor;
+  unsigned http;
+
+  if (o->keyed->ops->scan_open(o->keyed, options, &cursor, err) != SB_OK)
+    return HTTP_UNAVAILABLE;
+  http = serve_rows(o->keyed, cursor, select, state->state, out, count, more,
+                    err);
+  o->keyed->ops->scan_close(o->keyed, cursor);
+  return http;
+}
+
+static unsigned
 serve_scan(serve *s, origin_operator *o, const origin_state *state,
            const rows_select *select, printer *out, sb_error *err)
 {
   int keys = select->what == ROWS_PAIRS, more = 0;
   sb_scan_options options;
-  sb_cursor *cursor;
   uint64_t count = 0;
   unsigned http;
 
   if (origin_keyed(&s->origin, o, err) != SB_OK)
     return HTTP_UNAVAILABLE;
   rows_scan_options(select, o, state, &options);
-  if (o->keyed->ops->scan_open(o->keyed, &options, &cursor, err) != SB_OK)
-    return HTTP_UNAVAILABLE;
   print_number(out, "checkpoint", s->origin.in.checkpoint->info.id);
   print_text(out, "operator", o->id);
   print_text(out, "kind", inside_kind(state->state->kind));
   print_list(out, keys ? "keys" : "rows", "row");
-  http = serve_rows(o->keyed, cursor, select, state->state, out, &count, &more,
-                    err);
-  o->keyed->ops->scan_close(o->keyed, cursor);
+  http = serve_range(o, state, select, &options, out, &count, &more, err);
+  if (http == HTTP_OK && count == 0 && rows_widen(select, o, &options))
+    http = serve_range(o, state, select, &options, out, &count, &more, err);
   print_list_end(out);
   print_flag(out, "more", more);
   if (http == HTTP_OK && !keys && count == 0)
