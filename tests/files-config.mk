@@ -15,7 +15,7 @@ noinst_PROGRAMS += dlopen_api
 dlopen_api_SOURCES = dlopen_api.c
 dlopen_api_LDADD =
 dlopen_api_LDFLAGS =
-dist_check_SCRIPTS += test-dlopen.sh
+dist_check_SCRIPTS += test-dlopen.sh test-nulls.sh
 
 # An -rpath makes libtool build a shared object of a module not installed.
 fake_flags = -avoid-version -shared -rpath /nowhere

@@ -213,7 +213,8 @@ sb_canonical_open(sb_keyed *keyed, const sb_host *host,
 void
 sb_canonical_cancel(sb_canonical *c)
 {
-  atomic_store(&c->cancelled, 1);
+  if (c != NULL)
+    atomic_store(&c->cancelled, 1);
 }
 
 void

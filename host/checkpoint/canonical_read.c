@@ -38,6 +38,13 @@ canonical_read_no_memory(sb_error *err)
                       "could not read a canonical savepoint: out of memory");
 }
 
+static sb_status
+canonical_read_nothing(sb_error *err)
+{
+  return sb_error_set(err, SB_INVALID, "cannot read a canonical savepoint: no "
+                      "reader, or no place for the result");
+}
+
 /* ---- header ------------------------------------------------------------ */
 
 /* More and more of the stream until the header is whole. */
@@ -288,9 +295,11 @@ sb_canonical_reader_state(sb_canonical_reader *r, uint32_t id,
                           sb_canonical_info *info, sb_error *err)
 {
   const sb_canonical_info *from;
-  uint32_t size = info->struct_size;
+  uint32_t size;
 
-  (void)err;
+  if (r == NULL || info == NULL)
+    return canonical_read_nothing(err);
+  size = info->struct_size;
   if (id >= r->states.count)
     return SB_END;
   from = &r->states.list[id].info;
@@ -469,6 +478,8 @@ sb_canonical_reader_next(sb_canonical_reader *r, sb_canonical_row *row,
 {
   sb_status status;
 
+  if (r == NULL || row == NULL)
+    return canonical_read_nothing(err);
   if (r->ended == SB_END)
     return SB_END;
   if (r->ended != SB_OK)

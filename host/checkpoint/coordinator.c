@@ -125,6 +125,14 @@ coordinator_restore(sb_coordinator *c, sb_error *err)
   return SB_OK;
 }
 
+static sb_status
+coordinator_need(const void *pointer, const char *what, sb_error *err)
+{
+  return pointer != NULL ? SB_OK
+                         : sb_fail(err, SB_INVALID, "cannot go on: %s is NULL",
+                                   what);
+}
+
 sb_status
 sb_coordinator_open(sb_backend *backend, const sb_host *host,
                     const sb_coordinator_options *options,
@@ -135,6 +143,9 @@ sb_coordinator_open(sb_backend *backend, const sb_host *host,
   sb_coordinator *c;
   sb_status status;
 
+  if (backend == NULL || host == NULL || options == NULL || out == NULL ||
+      restored == NULL)
+    return coordinator_need(NULL, "an argument", err);
   *out = NULL;
   *restored = NULL;
   status = coordinator_check(options, err);
@@ -165,7 +176,7 @@ sb_coordinator_open(sb_backend *backend, const sb_host *host,
 uint64_t
 sb_coordinator_generation(const sb_coordinator *c)
 {
-  return c->generation;
+  return c == NULL ? 0 : c->generation;
 }
 
 static pthread_mutex_t *
@@ -179,6 +190,8 @@ sb_coordinator_newest(const sb_coordinator *c)
 {
   uint64_t newest;
 
+  if (c == NULL)
+    return 0;
   pthread_mutex_lock(coordinator_lock(c));
   newest = c->newest;
   pthread_mutex_unlock(coordinator_lock(c));
@@ -196,8 +209,10 @@ coordinator_copy(sb_error *err, sb_status status, const sb_error *why)
 sb_status
 sb_coordinator_status(sb_coordinator *c, sb_error *err)
 {
-  sb_status status;
+  sb_status status = coordinator_need(c, "the coordinator", err);
 
+  if (status != SB_OK)
+    return status;
   pthread_mutex_lock(&c->lock);
   status = coordinator_copy(err, c->status, &c->error);
   pthread_mutex_unlock(&c->lock);
@@ -209,8 +224,13 @@ sb_coordinator_gc(sb_coordinator *c, uint32_t flags, sb_gc_report *report,
                   sb_error *err)
 {
   sb_error why;
-  sb_status status = c->backend->ops->gc(c->job, flags, report, &why);
+  sb_status status = coordinator_need(c, "the coordinator", err);
 
+  if (status == SB_OK)
+    status = coordinator_need(report, "the report", err);
+  if (status != SB_OK)
+    return status;
+  status = c->backend->ops->gc(c->job, flags, report, &why);
   if (status == SB_FENCED) {
     pthread_mutex_lock(&c->lock);
     coordinator_fail(c, status, &why);
@@ -321,11 +341,14 @@ sb_coordinator_trigger_as(sb_coordinator *c, const sb_trigger_options *given,
                           uint64_t *id, sb_error *err)
 {
   sb_trigger_options options = { .struct_size = sizeof options };
-  size_t size = given->struct_size;
+  size_t size;
   attempt *a;
   sb_status status;
   sb_error why;
 
+  if (c == NULL || given == NULL || id == NULL)
+    return coordinator_need(NULL, "an argument", err);
+  size = given->struct_size;
   memcpy(&options, given, size < sizeof options ? size : sizeof options);
   status = coordinator_check_trigger(c, &options, err);
   if (status != SB_OK)
@@ -377,10 +400,13 @@ sb_status
 sb_coordinator_set_blob(sb_coordinator *c, uint64_t id, sb_slice blob,
                         sb_error *err)
 {
-  attempt *a = coordinator_find(c, id);
+  attempt *a;
   void *copy = NULL, *old;
-  sb_status status;
+  sb_status status = coordinator_need(c, "the coordinator", err);
 
+  if (status != SB_OK)
+    return status;
+  a = coordinator_find(c, id);
   if (a == NULL)
     return coordinator_gone(id, err);
   status = attempt_set_blob(c->host, blob, &copy, err);
@@ -410,6 +436,8 @@ sb_coordinator_snapshot(sb_coordinator *c, uint64_t id, uint32_t subtask,
   sb_status status;
   uint32_t begun;
 
+  if (c == NULL || keyed == NULL)
+    return coordinator_need(NULL, "an argument", err);
   if (subtask >= c->options.subtasks)
     return sb_fail(err, SB_INVALID, "cannot snapshot subtask %u of %u",
                    subtask, c->options.subtasks);
@@ -436,7 +464,7 @@ sb_coordinator_snapshot(sb_coordinator *c, uint64_t id, uint32_t subtask,
 void
 sb_coordinator_abort(sb_coordinator *c, uint64_t id)
 {
-  attempt *a = coordinator_find(c, id);
+  attempt *a = c == NULL ? NULL : coordinator_find(c, id);
   sb_error err;
 
   if (a == NULL)
@@ -516,6 +544,8 @@ sb_coordinator_notify(sb_coordinator *c, uint32_t subtask, sb_keyed *keyed,
 {
   coordinator_queue *queue;
 
+  if (c == NULL)
+    return coordinator_need(NULL, "the coordinator", err);
   if (subtask >= c->options.subtasks)
     return sb_fail(err, SB_INVALID, "cannot notify subtask %u of %u", subtask,
                    c->options.subtasks);
@@ -556,9 +586,12 @@ sb_status
 sb_coordinator_wait(sb_coordinator *c, uint64_t id, uint64_t deadline_ns,
                     sb_error *err)
 {
-  coordinator_waiter waiter = { .event = c->host->event_new(c->host) };
-  sb_status status = SB_OK;
+  coordinator_waiter waiter = { .event = NULL };
+  sb_status status = coordinator_need(c, "the coordinator", err);
 
+  if (status != SB_OK)
+    return status;
+  waiter.event = c->host->event_new(c->host);
   if (waiter.event == NULL)
     return sb_fail(err, SB_NO_MEMORY,
                    "could not wait for a checkpoint: out of memory");

@@ -51,7 +51,8 @@ static const sb_option option_host[] = {
 const sb_option *
 sb_host_options(size_t *count)
 {
-  *count = sizeof option_host / sizeof option_host[0];
+  if (count != NULL)
+    *count = sizeof option_host / sizeof option_host[0];
   return option_host;
 }
 

@@ -85,7 +85,11 @@ sb_queue_open(sb_keyed *keyed, const sb_host *host,
   sb_queue *queue;
   sb_status status;
 
-  *out = NULL;
+  if (out != NULL)
+    *out = NULL;
+  if (keyed == NULL || host == NULL || given == NULL || out == NULL)
+    return sb_fail(err, SB_INVALID, "cannot open a queue: an argument is "
+                   "NULL");
   memcpy(&options, given, given->struct_size < sizeof options
                             ? given->struct_size : sizeof options);
   status = queue_check(&options, err);

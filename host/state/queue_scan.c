@@ -31,6 +31,9 @@ sb_queue_iterate(sb_queue *queue, uint32_t key_group_first,
   sb_queue_iterator *iterator;
   sb_status status;
 
+  if (out == NULL)
+    return sb_fail(err, SB_INVALID, "cannot iterate over a queue: there is no "
+                   "place for the iterator");
   *out = NULL;
   status = queue_need(queue, err);
   if (status != SB_OK)
@@ -60,11 +63,16 @@ sb_status
 sb_queue_next(sb_queue_iterator *iterator, sb_queue_element *element,
               sb_error *err)
 {
-  sb_queue *queue = iterator->queue;
+  sb_queue *queue;
   sb_row row;
-  sb_status status = queue->keyed->ops->scan_next(queue->keyed,
-                                                  iterator->cursor, &row, err);
+  sb_status status;
 
+  if (iterator == NULL || element == NULL)
+    return sb_fail(err, SB_INVALID, "cannot iterate over a queue: an argument "
+                   "is NULL");
+  queue = iterator->queue;
+  status = queue->keyed->ops->scan_next(queue->keyed, iterator->cursor, &row,
+                                        err);
   if (status == SB_OK)
     status = queue_check_record(queue, row.key, err);
   if (status != SB_OK)
