@@ -889,6 +889,33 @@ test_bad_use(void)
   end_plain();
 }
 
+/* No place for the answer, though there is one. */
+static void
+test_no_place(void)
+{
+  sb_queue_element taken;
+  sb_slice until = text("z");
+  size_t count;
+
+  begin_plain("4mb", 2);
+  CU_ASSERT_EQUAL(sb_queue_add(queue, 0, text("a"), NULL, &err), SB_OK);
+  CU_ASSERT_EQUAL(sb_queue_peek(queue, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_poll(queue, until, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_poll_batch(queue, until, NULL, 1, &count, &err),
+                  SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_poll_batch(queue, until, &taken, 1, NULL, &err),
+                  SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_size(queue, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_is_empty(queue, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_add_all(queue, NULL, 1, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_add_all(queue, NULL, 0, NULL, &err), SB_OK);
+  CU_ASSERT_EQUAL(sb_queue_iterate(queue, 0, 1, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_queue_poll_batch(queue, until, &taken, 1, &count, &err),
+                  SB_OK);
+  CU_ASSERT_EQUAL(count, 1);
+  end_plain();
+}
+
 /* ---- failing allocations ------------------------------------------------ */
 
 static faulty_host faulty;
@@ -1058,6 +1085,7 @@ static const tap_case cases[] = {
   { "reads", test_reads },
   { "rescale", test_rescale },
   { "bad use", test_bad_use },
+  { "no place", test_no_place },
   { "faults", test_faults },
   { "late faults", test_late_faults },
 };

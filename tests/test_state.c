@@ -547,6 +547,8 @@ test_poll_fails(void)
   keyed.fail_at = keyed.calls + 1;
   CU_ASSERT_EQUAL(sb_timers_poll(timers, 9, &timer, &err), SB_IO);
   CU_ASSERT(is_text(sb_context_key(context), "b"));
+  CU_ASSERT_EQUAL(sb_timers_peek(timers, NULL, &err), SB_INVALID);
+  CU_ASSERT_EQUAL(sb_timers_poll(timers, 9, NULL, &err), SB_INVALID);
   CU_ASSERT_EQUAL(sb_timers_poll(timers, 9, &timer, &err), SB_OK);
   CU_ASSERT(is_text(timer.key, "a"));
   tear_down();

@@ -133,6 +133,16 @@ queue_need(const sb_queue *queue, sb_error *err)
   return sb_fail(err, SB_INVALID, "cannot use a queue that is NULL");
 }
 
+sb_status
+queue_need_room(const sb_queue *queue, const void *room, sb_error *err)
+{
+  sb_status status = queue_need(queue, err);
+
+  if (status != SB_OK || room != NULL)
+    return status;
+  return sb_fail(err, SB_INVALID, "cannot use a queue: an argument is NULL");
+}
+
 /* ---- records ------------------------------------------------------------ */
 
 static sb_status
@@ -305,8 +315,10 @@ sb_status
 sb_queue_peek(sb_queue *queue, sb_queue_element *element, sb_error *err)
 {
   queue_group *group;
-  sb_status status = queue_first(queue, &group, err);
+  sb_status status = queue_need_room(queue, element, err);
 
+  if (status == SB_OK)
+    status = queue_first(queue, &group, err);
   if (status != SB_OK)
     return status;
   *element = queue_element(queue, group,
@@ -319,8 +331,10 @@ sb_status
 sb_queue_is_empty(sb_queue *queue, int *empty, sb_error *err)
 {
   queue_group *group;
-  sb_status status = queue_first(queue, &group, err);
+  sb_status status = queue_need_room(queue, empty, err);
 
+  if (status == SB_OK)
+    status = queue_first(queue, &group, err);
   if (status != SB_OK && status != SB_END)
     return status;
   *empty = status == SB_END;
@@ -399,7 +413,8 @@ sb_status
 sb_queue_add_all(sb_queue *queue, const sb_queue_element *elements,
                  size_t count, int *head_changed, sb_error *err)
 {
-  sb_status status = SB_OK;
+  sb_status status = count == 0 ? SB_OK
+                                : queue_need_room(queue, elements, err);
   int changed = 0, one = 0;
   size_t i;
 
@@ -471,8 +486,10 @@ sb_queue_poll(sb_queue *queue, sb_slice until, sb_queue_element *element,
 {
   queue_group *group;
   sb_slice record;
-  sb_status status = queue_first(queue, &group, err);
+  sb_status status = queue_need_room(queue, element, err);
 
+  if (status == SB_OK)
+    status = queue_first(queue, &group, err);
   if (status != SB_OK)
     return status;
   record = queue_entry_record(group, queue_group_first(group));
@@ -598,10 +615,12 @@ sb_queue_poll_batch(sb_queue *queue, sb_slice until,
                     sb_queue_element *elements, size_t max, size_t *count,
                     sb_error *err)
 {
-  sb_status status = queue_need(queue, err);
+  sb_status status = queue_need_room(queue, count, err);
   size_t taken = 0, i;
   int each;
 
+  if (status == SB_OK && max != 0)
+    status = queue_need_room(queue, elements, err);
   if (status != SB_OK)
     return status;
   each = !SB_KEYED_HAS(queue->keyed, remove_through);

@@ -30,6 +30,9 @@ void queue_dispose(sb_queue *queue);
 
 /* SB_INVALID for a queue that is NULL. */
 sb_status queue_need(const sb_queue *queue, sb_error *err);
+/* The queue and where the answer goes. */
+sb_status queue_need_room(const sb_queue *queue, const void *room,
+                          sb_error *err);
 
 /* SB_CORRUPT for a record that cannot be one of the queue's. */
 sb_status queue_check_record(const sb_queue *queue, sb_slice record,

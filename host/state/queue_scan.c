@@ -115,7 +115,7 @@ queue_is_complete(const sb_queue *queue, uint64_t *size)
 sb_status
 sb_queue_size(sb_queue *queue, uint64_t *size, sb_error *err)
 {
-  sb_status status = queue_need(queue, err);
+  sb_status status = queue_need_room(queue, size, err);
   uint64_t count = 0;
   sb_cursor *cursor;
   sb_keyed *keyed;

@@ -171,6 +171,8 @@ sb_timers_peek(sb_timers *timers, sb_timer *timer, sb_error *err)
   sb_status status = state_use((state_base *)timers, SB_STATE_TIMER, err);
 
   if (status == SB_OK)
+    status = state_need(timer, "where to put the timer", err);
+  if (status == SB_OK)
     status = sb_queue_peek(&timers->queue, &element, err);
   return status != SB_OK ? status : timers_decode(element.bytes, timer, err);
 }
@@ -182,8 +184,10 @@ sb_timers_poll(sb_timers *timers, int64_t until_ms, sb_timer *timer,
   uint8_t until[TIMER_TIME_LEN];
   sb_queue_element element;
   sb_timer found;
-  sb_status status = sb_timers_peek(timers, &found, err);
+  sb_status status = state_need(timer, "where to put the timer", err);
 
+  if (status == SB_OK)
+    status = sb_timers_peek(timers, &found, err);
   if (status != SB_OK)
     return status;
   if (found.time_ms > until_ms)
