@@ -473,6 +473,34 @@ test_no_memory(void)
   }
 }
 
+/* A savepoint that names what is not in its directory. */
+static void
+test_outside(void)
+{
+  sb_checkpoint *c, *opened;
+  metadata m = { .id = 5, .generation = 1, .part_count = 1, .job_id = "j" };
+  sb_job *job;
+  fixture f;
+  buf bytes;
+
+  fixture_init(&f, COPIES, 20);
+  job = make_job(&f);
+  CU_ASSERT_FATAL(job_checkpoint_open(&f.env, "j", 5, 0, &c, &err) == SB_OK);
+  m.parts = (sb_part *)(uintptr_t)c->parts;
+  buf_init(&bytes, f.env.host, SIZE_MAX);
+  CU_ASSERT(metadata_encode(&m, &bytes) == SB_OK);
+  memstore_put(f.store, "base/j/savepoints/s/_metadata", bytes.data,
+               bytes.len);
+  CU_ASSERT(savepoint_open(&f.env, "j", "s", MANIFEST_OWNER_ENGINE, &opened,
+                           &err) == SB_CORRUPT);
+  CU_ASSERT(strstr(err.message, "which is not in it") != NULL);
+  CU_ASSERT(copy_as(&f, &f, "s", "t") == SB_CORRUPT);
+  buf_dispose(&bytes);
+  job_checkpoint_close(&f.env, c);
+  job_close(job);
+  fixture_dispose(&f);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -488,6 +516,7 @@ main(int argc, char **argv)
     { "delayed", test_delayed },
     { "flipped", test_flipped },
     { "no_memory", test_no_memory },
+    { "outside", test_outside },
   };
   static const tap_suite suites[] = { { "savepoints", cases,
                                         TAP_COUNT(cases) } };

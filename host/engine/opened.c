@@ -115,12 +115,35 @@ opened_edit(manifest *m, const char *directory, uint32_t owner,
 
     if (s->root != NULL)
       continue;
-    if (directory != NULL && strchr(s->name, '/') == NULL)
+    if (directory != NULL)
       s->name = opened_names_add(n, directory, s->name);
     if (s->owner == MANIFEST_OWNER_ENGINE)
       s->owner = owner;
   }
   m->held_count = m->dropped_count = 0;
+}
+
+/* A savepoint's objects are in its directory: it must not make those of others
+   somebody's to read or, with a claim, to delete. */
+static sb_status
+opened_check_name(const char *name, const char *directory, sb_error *err)
+{
+  if (strchr(name, '/') == NULL)
+    return SB_OK;
+  return sb_error_set(err, SB_CORRUPT, "savepoint \"%s\" names \"%s\", which "
+                      "is not in it", directory, name);
+}
+
+static sb_status
+opened_check_names(const manifest *m, const char *directory, sb_error *err)
+{
+  sb_status st = SB_OK;
+  size_t i;
+
+  for (i = 0; st == SB_OK && i < m->segment_count; i++)
+    if (m->segments[i].root == NULL)
+      st = opened_check_name(m->segments[i].name, directory, err);
+  return st;
 }
 
 static sb_status
@@ -133,6 +156,12 @@ opened_rewrite_manifest(const job_env *env, sb_slice bytes, buf *out,
 
   if (st != SB_OK)
     return st;
+  if (directory != NULL)
+    st = opened_check_names(m, directory, err);
+  if (st != SB_OK) {
+    manifest_free(env->host, m);
+    return st;
+  }
   if (directory != NULL)
     st = opened_names_init(env->host, m, directory, &n);
   if (st == SB_OK) {
@@ -188,8 +217,10 @@ opened_rewrite_part(const job_env *env, sb_part *part, buf *out,
   sb_part whole = *part;
   sb_status st;
 
-  if (directory != NULL && part->name != NULL &&
-      strchr(part->name, '/') == NULL) {
+  if (directory != NULL && part->name != NULL) {
+    st = opened_check_name(part->name, directory, err);
+    if (st != SB_OK)
+      return st;
     if (strlen(directory) + strlen(part->name) >= sizeof name)
       return sb_error_set(err, SB_TOO_LARGE, "the object name that begins "
                           "with \"%.100s\" is over %u bytes", directory,
