@@ -463,6 +463,7 @@ test_damage(void)
   size_t count, len = 0;
   uint64_t ids[4];
   uint8_t *data;
+  sb_error err;
   sb_job *job;
   fixture f;
 
@@ -479,7 +480,8 @@ test_damage(void)
   data[len - 6] ^= 1;
   data = memstore_data(f.store, memstore_name(f.store, "/HEAD", 0), &len);
   data[len - 6] ^= 1;
-  CU_ASSERT(job_list(&f.env, "j", &list, &count, NULL) == SB_CORRUPT);
+  CU_ASSERT(job_list(&f.env, "j", &list, &count, &err) == SB_CORRUPT);
+  CU_ASSERT(strstr(err.message, "\"base/j/checkpoints/HEAD\"") != NULL);
   fixture_dispose(&f);
 }
 

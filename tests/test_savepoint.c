@@ -320,6 +320,10 @@ test_damage(void)
   CU_ASSERT(copy_as(&f, &f, "b", "c") == SB_NOT_FOUND);
   CU_ASSERT(strstr(err.message, "savepoints/b/") != NULL);
   CU_ASSERT(memstore_objects(f.store, "savepoints/c/") == 0);
+  /* Whose is it, if its CLAIMED cannot be read? */
+  memstore_put(f.store, "base/j/savepoints/b/CLAIMED", "x", 1);
+  CU_ASSERT(savepoint_remove(&f.env, "j", "b", &err) == SB_CORRUPT);
+  CU_ASSERT(strstr(err.message, "savepoints/b/CLAIMED") != NULL);
   job_close(job);
   fixture_dispose(&f);
 }

@@ -143,13 +143,20 @@ claim_read(const job_env *env, const char *job, const char *savepoint,
   uint8_t bytes[CLAIM_SIZE_MAX];
   char name[PATH_SIZE];
   uint64_t got = 0;
+  sb_error why;
   sb_status st;
 
   st = paths_savepoint_file(env->paths, job, savepoint, CLAIM_FILE, name, err);
   if (st == SB_OK)
     st = store_get(env->host, env->store, name, 0, bytes, sizeof bytes, &got,
                    NULL, SB_PRIORITY_COMMIT, err);
-  return st == SB_OK ? claim_decode(bytes, (size_t)got, out, err) : st;
+  if (st != SB_OK)
+    return st;
+  st = claim_decode(bytes, (size_t)got, out, &why);
+  if (st != SB_OK)
+    (void)sb_error_set(err, st, "could not read \"%s\": %s", name,
+                       why.message);
+  return st;
 }
 
 static sb_status

@@ -72,6 +72,7 @@ head_fetch(const job_env *env, const char *name, head_version *out,
   uint8_t bytes[HEAD_SIZE_MAX];
   store_meta meta;
   uint64_t got = 0;
+  sb_error why;
   sb_status st;
   int tries;
 
@@ -80,8 +81,12 @@ head_fetch(const job_env *env, const char *name, head_version *out,
   for (tries = 0; tries < 2; tries++) {
     st = store_get(env->host, env->store, name, 0, bytes, sizeof bytes, &got,
                    &meta, SB_PRIORITY_COMMIT, err);
-    if (st == SB_OK)
-      st = head_decode(bytes, (size_t)got, &out->head, err);
+    if (st == SB_OK) {
+      st = head_decode(bytes, (size_t)got, &out->head, &why);
+      if (st != SB_OK)
+        (void)sb_error_set(err, st, "could not read \"%s\": %s", name,
+                           why.message);
+    }
     if (st != SB_CORRUPT)
       break;
   }

@@ -9,7 +9,7 @@
 #include "host/engine/transfer.h"
 #include "host/store/wait.h"
 
-#define TRANSFER_PIECE ((size_t)1 << 20) /* read at a time through the client */
+#define TRANSFER_PIECE ((size_t)1 << 20) /* read at once by the client */
 
 /* The copies under way: object i stands in place i modulo TRANSFER_WIDTH. */
 typedef struct transfer_window {

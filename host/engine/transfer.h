@@ -27,8 +27,8 @@ typedef struct transfer {
 sb_status transfer_copy(const transfer *t, const transfer_object *objects,
                         size_t count, sb_error *err);
 
-/* One object through the client, whose `piece` has `size` bytes; `stops`, asked
-   between pieces, may end it with SB_CANCELLED. */
+/* One object through the client, whose `piece` has `size` bytes; `stops`,
+   asked between pieces, may end it with SB_CANCELLED. */
 typedef int transfer_stops(const void *arg);
 sb_status transfer_by_client(const transfer *t, const transfer_object *o,
                              void *piece, size_t size, transfer_stops *stops,
