@@ -49,6 +49,24 @@ like "show" "$code:$out" '^segment .* name=queries/savepoints/first/'
 run savepoint show none --job queries
 is "show of none" "$code" 3
 
+# verifying
+run savepoint verify first --job queries
+is "verify" "$code:$(count '^savepoint id=1 ok=1 '):$(count '^damaged=0$')" \
+  0:1:1
+run savepoint verify none --job queries
+is "verify of none" "$code" 3
+object=$(find "$data/queries/savepoints/second" -name '*.state' | head -n 1)
+mv "$object" "$work/object" # the checkpoint may have the same file
+cp "$work/object" "$object"
+printf X | dd of="$object" bs=1 seek=40 conv=notrunc 2>/dev/null
+run savepoint verify second --job queries
+like "verify of a damaged one" "$code:$err" "^5:.*${object#"$data/"}"
+rm "$object"
+run savepoint verify second --job queries
+like "verify of one that lacks an object" "$code:$err" \
+  "^5:.*${object#"$data/"}"
+mv "$work/object" "$object"
+
 # reading
 run dump --savepoint first --job queries
 is "dump" "$code:$(cmp "$work/out" "$work/want.1" 2>&1)" "0:"
@@ -90,7 +108,7 @@ first=$(count '^row ')
 run dump --savepoint plain --job queries --key-group 8-15
 is "dump by key groups" "$((first + $(count '^row ')))" "$(wc -l <"$work/want.2")"
 for command in "diff 1 savepoint:plain" "report --savepoint plain" \
-  "savepoint show plain"; do
+  "savepoint show plain" "savepoint verify plain"; do
   # The words of the command are wanted apart.
   # shellcheck disable=SC2086
   run $command --job queries

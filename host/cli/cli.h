@@ -150,6 +150,7 @@ int checkpoints_list_run(cli *c);
 int checkpoints_show_run(cli *c);
 int checkpoints_remove_run(cli *c);
 int verify_run(cli *c);
+int savepoint_verify_run(cli *c);
 int dump_run(cli *c);
 int get_run(cli *c);
 int keys_run(cli *c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sbctl checkpoints verify: _metadata, manifests and every byte of every
- * segment. A segment that several checkpoints share is read once.
+ * sbctl checkpoints verify and savepoint verify: _metadata, manifests and every
+ * byte of every segment. A segment that several checkpoints share is read once.
  */
 #include "config.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/cli/inside.h"
+#include "host/cli/origin.h"
 #include "host/cli/verify.h"
 
 /* What has been found of one object. */
@@ -162,21 +163,23 @@ verify_checkpoint(verify_state *state, uint64_t id)
   return code;
 }
 
-static int
-verify_list(verify_state *state, const sb_checkpoint_info *list, size_t count)
+static void
+verify_begin(verify_state *state, const char *list, const char *row,
+             uint64_t total)
 {
   printer *out = &state->c->out;
-  uint64_t total = 0;
-  int code = CLI_OK;
-  size_t i;
 
-  for (i = 0; i < count; i++)
-    total = total > list[i].size ? total : list[i].size;
   progress_begin(&state->bar, "verifying", total);
   print_begin(out, stdout, cli_has(state->c, OPTION_JSON));
-  print_list(out, "checkpoints", "checkpoint");
-  for (i = 0; code == CLI_OK && i < count && !cli_interrupted(); i++)
-    code = verify_checkpoint(state, list[i].id);
+  print_list(out, list, row);
+}
+
+/* The exit code, if all went well so far. */
+static int
+verify_end(verify_state *state, int code)
+{
+  printer *out = &state->c->out;
+
   progress_end(&state->bar);
   print_list_end(out);
   print_number(out, "objects", state->count);
@@ -186,6 +189,21 @@ verify_list(verify_state *state, const sb_checkpoint_info *list, size_t count)
   if (code == CLI_OK && state->damaged != 0)
     return CLI_DAMAGED;
   return code == CLI_OK && state->failed != 0 ? CLI_FAILED : code;
+}
+
+static int
+verify_list(verify_state *state, const sb_checkpoint_info *list, size_t count)
+{
+  uint64_t total = 0;
+  int code = CLI_OK;
+  size_t i;
+
+  for (i = 0; i < count; i++)
+    total = total > list[i].size ? total : list[i].size;
+  verify_begin(state, "checkpoints", "checkpoint", total);
+  for (i = 0; code == CLI_OK && i < count && !cli_interrupted(); i++)
+    code = verify_checkpoint(state, list[i].id);
+  return verify_end(state, code);
 }
 
 /* The checkpoints to verify: the one asked for, else all. */
@@ -215,12 +233,22 @@ verify_choose(cli *c, sb_checkpoint_info *list, size_t *count)
   return CLI_NOT_FOUND;
 }
 
+static void
+verify_dispose(verify_state *state)
+{
+  size_t i;
+
+  for (i = 0; i < state->count; i++)
+    free(state->objects[i].name);
+  free(state->objects);
+}
+
 int
 verify_run(cli *c)
 {
   verify_state state = { .c = c };
   sb_checkpoint_info *list, *chosen;
-  size_t count, chosen_count, i;
+  size_t count, chosen_count;
   int code = cli_open_backend(c);
 
   if (code == CLI_OK)
@@ -239,10 +267,30 @@ verify_run(cli *c)
     if (code == CLI_OK)
       code = verify_list(&state, chosen, chosen_count);
   }
-  for (i = 0; i < state.count; i++)
-    free(state.objects[i].name);
-  free(state.objects);
+  verify_dispose(&state);
   free(chosen);
   c->backend->ops->list_free(c->backend, list, count);
+  return code;
+}
+
+int
+savepoint_verify_run(cli *c)
+{
+  origin_name name = { .kind = ORIGIN_SAVEPOINT, .text = c->arguments[0] };
+  verify_state state = { .c = c };
+  origin s;
+  sb_error err;
+  int code = cli_open_backend(c);
+
+  if (code == CLI_OK && origin_open(c, &name, &s, &err) != SB_OK)
+    code = cli_fail(&err);
+  if (code != CLI_OK)
+    return code;
+  state.store = inside_store(c);
+  verify_begin(&state, "savepoints", "savepoint", s.in.checkpoint->info.size);
+  code = state.store == NULL ? CLI_FAILED : verify_segments(&state, &s.in);
+  code = verify_end(&state, code);
+  origin_close(&s);
+  verify_dispose(&state);
   return code;
 }
