@@ -264,6 +264,24 @@ check_all(life *l)
   }
 }
 
+/* One that the checkpoint does not have: its types must be kept, or it must
+   not be there. */
+static void
+open_new(void)
+{
+  sb_state_description found = { .struct_size = sizeof found };
+  sb_state_spec spec = spec_of("new");
+  sb_value *state;
+  uint32_t i;
+
+  spec.key_type = "string";
+  if (!went(sb_value_open_spec(context, &spec, &state, &err)))
+    return;
+  for (i = 0; sb_context_state_at(context, i, &found, &err) == SB_OK; i++)
+    if (is_text(found.name, "new"))
+      CU_ASSERT(is_text(found.key_type, "string"));
+}
+
 static int
 run(long fail)
 {
@@ -273,6 +291,7 @@ run(long fail)
   state_reopen(0);
   atomic_store(&fail_in, fail);
   if (life_open(&l)) {
+    open_new();
     use_records(&l, "1");
     use_lists(&l, "2");
     use_walks(&l);

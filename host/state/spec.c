@@ -71,6 +71,7 @@ spec_says_nothing(const spec_stored *s)
 static sb_status
 spec_write(const spec_stored *s, const sb_host *host, sb_slice *blob)
 {
+  sb_status status;
   buf b;
   size_t i;
 
@@ -89,11 +90,12 @@ spec_write(const spec_stored *s, const sb_host *host, sb_slice *blob)
   buf_u64(&b, s->stamped_ms);
   for (i = 0; i < 4; i++)
     buf_slice(&b, s->types[i]);
-  if (b.status == SB_OK)
+  status = b.status;
+  if (status == SB_OK)
     *blob = sb_slice_of(b.data, b.len);
   else
     buf_dispose(&b);
-  return b.status;
+  return status;
 }
 
 /* ---- checks of the spec alone ------------------------------------------- */
