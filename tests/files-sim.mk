@@ -31,6 +31,11 @@ sim_SOURCES = \
 	simulator/sim.h \
 	simulator/subtask.c \
 	simulator/task.c \
+	simulator/typed.c simulator/typed.h \
+	simulator/typed_batches.c \
+	simulator/typed_folds.c \
+	simulator/typed_lists.c \
+	simulator/typed_maps.c \
 	simulator/views.c \
 	simulator/walks.c
 sim_LDADD = $(core_libs) $(uninstalled_libs)

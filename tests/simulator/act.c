@@ -18,7 +18,8 @@ act_value(const subtask *t, uint32_t state)
   value_ref value;
   uint32_t max = rng_chance(&l->rng, 30) ? l->value_max : l->value_usual;
 
-  value.version = t->job->versions[state];
+  value.version = (uint16_t)t->job->versions[state];
+  value.wrap = WRAP_NONE;
   value.seed = rng_mix(++l->value_serial);
   value.len = (uint32_t)rng_skewed(&l->rng, max);
   if (rng_chance(&l->rng, 300))
@@ -143,7 +144,7 @@ act_get(subtask *t, place at, size_t index)
   sb_error err;
   sb_status status = t->keyed->ops->get(t->keyed, &key, &value, &err);
 
-  batch_settled(t, index, status);
+  batches_settled(t, index, status);
   if (status != SB_NOT_FOUND && job_tolerates(t->job, status, &err, "get"))
     return;
   t->job->l->did.compared++;
@@ -166,7 +167,7 @@ act_put(subtask *t, place at, size_t index)
   status = t->keyed->ops->put(t->keyed, &key,
                               sb_slice_of(t->bytes, value_size(value)),
                               expires, &err);
-  batch_settled(t, index, status);
+  batches_settled(t, index, status);
   memset(t->bytes, 0xB5, value_size(value));
   if (!job_tolerates(t->job, status, &err, "put"))
     act_set(t, index, act_cell(value, expires));
@@ -189,7 +190,7 @@ act_append(subtask *t, place at, size_t index)
   status = t->keyed->ops->append(t->keyed, &key,
                                  sb_slice_of(t->bytes, value_size(value)),
                                  expires, &err);
-  batch_settled(t, index, status);
+  batches_settled(t, index, status);
   memset(t->bytes, 0xB5, value_size(value));
   if (job_tolerates(t->job, status, &err, "append"))
     return;
@@ -205,7 +206,7 @@ act_remove(subtask *t, place at, size_t index)
   sb_error err;
   sb_status status = t->keyed->ops->remove(t->keyed, &key, &err);
 
-  batch_settled(t, index, status);
+  batches_settled(t, index, status);
   if (!job_tolerates(t->job, status, &err, "remove"))
     act_set(t, index, cell_absent());
 }
@@ -219,7 +220,7 @@ act_clear(subtask *t, place at)
   sb_status status;
 
   status = t->keyed->ops->clear(t->keyed, &key, &err);
-  batch_settled(t, space_cell(sp, at), status);
+  batches_settled(t, space_cell(sp, at), status);
   if (job_tolerates(t->job, status, &err, "clear"))
     return;
   for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys; at.subkey++)
@@ -248,7 +249,7 @@ act_updated(void *arg, sb_update *update)
   place at = space_place(&t->job->l->sp, u->index);
 
   u->calls++;
-  batch_sync(t);
+  batches_sync(t);
   if (!cell_agrees(&t->job->l->sp, at.state, c,
                    update->exists ? SB_OK : SB_NOT_FOUND, bytes, u->from_ms,
                    subtask_now_ms(t)) ||
@@ -294,7 +295,7 @@ act_update(subtask *t, place at, size_t index)
   u.bytes = t->bytes;
   value_fill(u.value, t->bytes);
   status = t->keyed->ops->update(t->keyed, &key, act_updated, &u, &err);
-  batch_settled(t, index, status);
+  batches_settled(t, index, status);
   if (u.calls > 1)
     sim_fail(&l->s, SIM_WRONG, "update calls its function %d times",
              u.calls);
@@ -332,7 +333,7 @@ act_remove_range(subtask *t)
     options.has_key = 0;
   }
   status = t->keyed->ops->remove_range(t->keyed, &options, &err);
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(j, status, &err, "remove_range"))
     job_give_up(j, "remove_range may have removed some");
   for (i = 0; i < l->sp.cells; i++)
@@ -378,6 +379,8 @@ act_single(subtask *t)
   index = space_cell(&l->sp, at);
   if (pick < 300)
     act_get(t, at, index);
+  else if (l->sp.states[at.state].form == FORM_TYPED)
+    typed_step(t, at);
   else if (l->sp.states[at.state].form != FORM_RAW)
     queues_step(t, at);
   else if (pick < 380)
@@ -403,7 +406,9 @@ act_write_one(subtask *t)
   if (!act_place(t, &at))
     return 0;
   index = space_cell(&t->job->l->sp, at);
-  if (t->job->l->sp.states[at.state].form != FORM_RAW)
+  if (t->job->l->sp.states[at.state].form == FORM_TYPED)
+    typed_write(t, at);
+  else if (t->job->l->sp.states[at.state].form != FORM_RAW)
     queues_add(t, at);
   else if (t->job->l->sp.states[at.state].kind == SB_STATE_LIST)
     act_append(t, at, index);
@@ -418,8 +423,10 @@ act_step(subtask *t)
   life *l = t->job->l;
   uint64_t pick = rng_below(&l->rng, 1000);
 
-  if (pick < l->batch)
-    batch_step(t);
+  if (pick < l->batch && l->typed_batches)
+    typed_batches_step(t);
+  else if (pick < l->batch)
+    batches_step(t);
   else if (pick < l->batch + l->scan)
     walks_step(t);
   else if (pick < l->batch + l->scan + 5 + l->namespaces / 50)

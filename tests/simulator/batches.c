@@ -39,7 +39,7 @@ batch_clear(subtask *t)
 }
 
 void
-batch_dispose(subtask *t)
+batches_dispose(subtask *t)
 {
   batch_clear(t);
   free(t->batch.entries);
@@ -130,7 +130,7 @@ entry_apply(entry *e)
 }
 
 void
-batch_sync(subtask *t)
+batches_sync(subtask *t)
 {
   size_t i;
 
@@ -151,12 +151,12 @@ same_key(const space *sp, size_t a, size_t b)
 }
 
 void
-batch_settled(subtask *t, size_t index, sb_status status)
+batches_settled(subtask *t, size_t index, sb_status status)
 {
   const space *sp = &t->job->l->sp;
   size_t i;
 
-  batch_sync(t);
+  batches_sync(t);
   for (i = 0; i < t->batch.count; i++) {
     const entry *e = &t->batch.entries[i];
 
@@ -300,7 +300,7 @@ batch_submit(subtask *t)
   if (n == 0)
     return;
   status = t->keyed->ops->submit(t->keyed, ops, n, &err);
-  batch_sync(t);
+  batches_sync(t);
   if (!job_tolerates(t->job, status, &err, "submit"))
     return;
   while (b->count > first) {
@@ -349,7 +349,7 @@ batch_poll(subtask *t, uint64_t deadline_ns)
 
   status = t->keyed->ops->poll(t->keyed, done, max, &count, deadline_ns,
                                &err);
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(t->job, status, &err, "poll"))
     return 0;
   if (count > max)
@@ -362,7 +362,7 @@ batch_poll(subtask *t, uint64_t deadline_ns)
 }
 
 void
-batch_drain(subtask *t)
+batches_drain(subtask *t)
 {
   life *l = t->job->l;
   uint32_t tries = 0;
@@ -376,7 +376,7 @@ batch_drain(subtask *t)
 }
 
 void
-batch_step(subtask *t)
+batches_step(subtask *t)
 {
   life *l = t->job->l;
   batch *b = &t->batch;

@@ -38,20 +38,47 @@ case_put(script *s)
   script_check(s);
 }
 
+static void
+case_steps(script *s, uint32_t count)
+{
+  uint32_t i;
+
+  for (i = 0; i < count; i++) {
+    subtask *t = &s->j->subtasks[i % SCRIPT_SUBTASKS];
+    place at;
+    uint32_t form;
+
+    if (!act_place(t, &at))
+      continue;
+    form = s->l->sp.states[at.state].form;
+    if (form == FORM_TYPED)
+      typed_step(t, at);
+    else if (form != FORM_RAW)
+      queues_step(t, at);
+  }
+}
+
 /* What is near is in segments at first, and so is what is behind it. */
 static void
 case_queue(script *s)
 {
-  subtask *t;
+  case_begin(s, 2);
+  script_arm(s);
+  case_steps(s, 60);
+  script_disarm(s);
+  script_check(s);
+}
+
+static void
+case_typed(script *s)
+{
   uint32_t i;
-  place at;
 
   case_begin(s, 2);
   script_arm(s);
-  for (i = 0; i < 60; i++) {
-    t = &s->j->subtasks[i % SCRIPT_SUBTASKS];
-    if (act_place(t, &at) && s->l->sp.states[at.state].form != FORM_RAW)
-      queues_step(t, at);
+  for (i = 0; i < 5; i++) {
+    case_steps(s, 12);
+    typed_batches_step(&s->j->subtasks[i % SCRIPT_SUBTASKS]);
   }
   script_disarm(s);
   script_check(s);
@@ -187,5 +214,7 @@ const fault_case fault_cases[] = {
   { "outsider", case_outsider, FORM_RAW },
   { "queue", case_queue, FORM_RANKED },
   { "timers", case_queue, FORM_TIMERS },
+  { "typed", case_typed, FORM_TYPED },
+  { "typed restore", case_restore, FORM_TYPED },
 };
 const size_t fault_case_count = sizeof fault_cases / sizeof fault_cases[0];

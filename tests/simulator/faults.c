@@ -91,6 +91,8 @@ script_register(subtask *t, sb_error *err)
     info.struct_size = sizeof info;
     if (state->form == FORM_RAW)
       status = t->keyed->ops->register_state(t->keyed, &options, &info, err);
+    else if (state->form == FORM_TYPED)
+      status = typed_open(t, i, &info, err);
     else
       status = queues_open(t, i, &options, &info, err);
     if (status != SB_OK)
@@ -219,7 +221,7 @@ script_write(script *s, uint32_t steps)
   while (steps-- != 0)
     act_step(&s->j->subtasks[steps % SCRIPT_SUBTASKS]);
   for (i = 0; i < SCRIPT_SUBTASKS; i++)
-    batch_drain(&s->j->subtasks[i]);
+    batches_drain(&s->j->subtasks[i]);
 }
 
 /* Nothing reads any more. */
@@ -231,7 +233,7 @@ script_quiet(script *s)
   for (i = 0; i < SCRIPT_SUBTASKS; i++) {
     subtask *t = &s->j->subtasks[i];
 
-    batch_drain(t);
+    batches_drain(t);
     if (t->keyed != NULL)
       walks_close(t);
     views_close(t, 1);
@@ -514,9 +516,14 @@ script_prepare(void *arg, life *l)
     space_dispose(&l->sp);
     space_init(&l->sp, &r);
   } while (l->sp.state_count < 4 || l->sp.key_count > 40);
-  for (i = 0; i < l->sp.state_count && s->what->queues; i++)
-    if (l->sp.states[i].kind == SB_STATE_TIMER)
-      elements_make(&l->sp, i, s->what->queues, &r);
+  for (i = 0; i < l->sp.state_count && s->what->form != FORM_RAW; i++) {
+    space_state *state = &l->sp.states[i];
+
+    if (s->what->form == FORM_TYPED && state->kind != SB_STATE_TIMER)
+      life_typed(state, &r);
+    if (s->what->form != FORM_TYPED && state->kind == SB_STATE_TIMER)
+      elements_make(&l->sp, i, s->what->form, &r);
+  }
   bucket_dispose(&l->b);
   bucket_init(&l->b, &l->s, SB_STORE_CREATE |
               (l->s.seed % 2 == 0 ? SB_STORE_MATCH : 0));

@@ -33,7 +33,7 @@ typedef struct fault_mode {
 typedef struct fault_case {
   const char *name;
   void (*run)(script *s);   /* the stretch, between script_arm and _disarm */
-  uint32_t queues;          /* the form of states in key order */
+  uint32_t form;            /* of states in key order; typed: of others */
 } fault_case;
 
 extern const fault_case fault_cases[];

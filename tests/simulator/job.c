@@ -307,7 +307,7 @@ job_versions(job *j)
       continue;
     if (l->migrates != 0 && rng_chance(&l->rng, l->migrates) &&
         j->versions[i] < LIFE_VERSIONS_MAX &&
-        l->sp.states[i].form == FORM_RAW)
+        l->sp.states[i].elements == NULL)
       j->versions[i] += (uint32_t)rng_range(&l->rng, 1, 2);
     if (l->drops != 0 && rng_chance(&l->rng, l->drops))
       j->drops |= 1u << i;

@@ -133,6 +133,26 @@ life_character(life *l)
   l->checkpoint_every_ms = (uint32_t)rng_range(r, 4, 400);
 }
 
+void
+life_typed(space_state *s, rng *r)
+{
+  s->form = FORM_TYPED;
+  s->flags &= SB_STATE_MOSTLY_HIT;
+  s->time_kind = SB_TIME_EXPIRY;
+  s->ttl_ms = 0;
+  if (s->kind == SB_STATE_REDUCING && rng_chance(r, 500))
+    s->kind = SB_STATE_AGGREGATING;
+  s->nulls = s->kind == SB_STATE_MAP && rng_chance(r, 500);
+  if (s->kind == SB_STATE_LIST || !rng_chance(r, 400))
+    return;
+  s->time_kind = SB_TIME_STAMP;
+  s->ttl_ms = rng_range(r, 1, 5000);
+  s->renews = rng_chance(r, 300);
+  s->cleanup = some(r, 400, 3);
+  s->flags |= (rng_chance(r, 300) ? SB_STATE_EVENT_TIME : 0) |
+              (rng_chance(r, 300) ? SB_STATE_SHOW_EXPIRED : 0);
+}
+
 /* What came later, from numbers of its own: the rest of a life stays as it
    was. */
 static void
@@ -160,6 +180,12 @@ life_features(life *l)
                (rng_chance(&r, 250) ? SB_STATE_SHOW_EXPIRED : 0) |
                (rng_chance(&r, 200) ? SB_STATE_MOSTLY_HIT : 0);
   }
+  for (i = 0; i < l->sp.state_count; i++)
+    if (l->sp.states[i].kind != SB_STATE_TIMER && rng_chance(&r, 350))
+      life_typed(&l->sp.states[i], &r);
+  for (i = 0; i < l->sp.state_count; i++)
+    l->typed_batches |= l->sp.states[i].form == FORM_TYPED &&
+                        rng_chance(&r, 300);
   for (i = 0; i < l->sp.state_count; i++)
     if (l->sp.states[i].kind == SB_STATE_TIMER && rng_chance(&r, 750))
       elements_make(&l->sp, i, (uint32_t)rng_range(&r, FORM_QUEUE,
@@ -349,6 +375,7 @@ life_print(const life_counts *did)
     "readers", "gcs", "compared", "tolerated", "early-flushes",
     "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
     "dropped", "full", "savepoints", "no-claims", "claims", "queue-answers",
+    "typed",
     "requests", "faults", "flips",
     "switches", "virtual-ms"
   };
@@ -366,7 +393,7 @@ life_of_seed(uint64_t seed, uint64_t steps, int verbose,
              const life_special *special, life_result *result)
 {
   life *l = sim_memory(NULL, sizeof *l);
-  uint32_t i;
+  uint32_t i, k;
   int failed;
 
   memset(l, 0, sizeof *l);
@@ -376,8 +403,11 @@ life_of_seed(uint64_t seed, uint64_t steps, int verbose,
   l->steps_max = steps;
   life_character(l);
   l->engine_options.layout = seed % 4 == 3;
-  for (i = 0; i <= LIFE_VERSIONS_MAX; i++)
-    l->migrators[i] = (migrator){ l, i };
+  for (i = 0; i < MODEL_STATES_MAX; i++)
+    for (k = 0; k <= LIFE_VERSIONS_MAX; k++) {
+      l->migrators[i][k] = (migrator){ l, i, k, 0 };
+      l->typed_migrators[i][k] = (migrator){ l, i, k, 1 };
+    }
   if (special == NULL)
     life_features(l);
   if (special != NULL && special->prepare != NULL)

@@ -55,14 +55,16 @@ typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
     interrupts, view_rows, migrated, dropped, full, savepoints,
-    no_claims, claims, queue_answers, requests, faults, flips,
+    no_claims, claims, queue_answers, typed, requests, faults, flips,
     switches, virtual_ms;
 } life_counts;
 
 #define LIFE_VERSIONS_MAX 48
-typedef struct migrator {   /* to one schema version */
+#define TYPED_LIST_VERSIONS 256u /* the typed interface's own ones between */
+typedef struct migrator {   /* of a state, to one schema version */
   struct life *l;
-  uint32_t version;
+  uint32_t state, version;
+  int is_typed;             /* called by the typed interface */
 } migrator;
 
 struct life {
@@ -85,7 +87,10 @@ struct life {
   uint32_t savepoints;      /* per mille of the rounds, and restarts */
   uint32_t event;           /* per mille: the event time grows */
   uint32_t namespaces;      /* per mille: keys and removals of namespaces */
-  migrator migrators[LIFE_VERSIONS_MAX + 1];
+  migrator migrators[MODEL_STATES_MAX][LIFE_VERSIONS_MAX + 1];
+  migrator typed_migrators[MODEL_STATES_MAX][LIFE_VERSIONS_MAX + 1];
+
+  int typed_batches;        /* of the typed interface, and no others */
   uint32_t trouble;         /* 0 none; else how unkind the bucket gets */
   uint32_t alloc_trouble;   /* per mille in troubled phases */
   uint64_t memory_size;
@@ -172,10 +177,38 @@ typedef struct notice {
   uint64_t id;
 } notice;
 
-typedef struct queue_handle { /* one of the two */
+#define FOLD_LEN 160u       /* of what folds, more or less */
+typedef struct folding {    /* what a fold function was called with */
+  struct subtask *t;
+  uint32_t state;
+  int calls, exists, fails;
+  uint8_t bytes[FOLD_LEN + 16];
+} folding;
+
+#define TYPED_BATCH 12
+typedef struct typed_request {
+  struct subtask *t;
+  place at;
+  uint32_t what;            /* SB_OP_... */
+  value_ref value;
+  uint64_t begin;           /* the stamp when it was made */
+  int answers;
+  sb_status status;
+  sb_error err;
+  uint8_t *seen;            /* NULL: no value, or a null one */
+  size_t seen_len;
+} typed_request;
+
+typedef struct state_handle { /* one of them, if it is not raw */
   sb_queue *queue;
   sb_timers *timers;
-} queue_handle;
+  sb_value *value;
+  sb_list *list;
+  sb_map *map;
+  sb_reducing *reducing;
+  sb_aggregating *aggregating;
+  folding fold;
+} state_handle;
 
 struct subtask {
   job *job;
@@ -186,7 +219,8 @@ struct subtask {
   uint32_t ids[MODEL_STATES_MAX];
   uint32_t states;          /* mask of those registered */
   sb_context *context;      /* NULL: nothing has asked for it */
-  queue_handle queues[MODEL_STATES_MAX];
+  state_handle handles[MODEL_STATES_MAX];
+  typed_request requests[TYPED_BATCH];
   uint32_t *keys;           /* keys of its groups */
   uint32_t key_count;
   walk *walks[LIFE_WALKS_MAX];
@@ -245,6 +279,8 @@ int life_of_seed(uint64_t seed, uint64_t steps, int verbose,
 
 void life_setting(life *l, const char *key, int64_t number,
                   const char *text);
+/* Makes it one that the typed interface writes to. */
+void life_typed(space_state *s, rng *r);
 void life_print(const life_counts *did);
 
 /* final.c */
@@ -325,6 +361,9 @@ void subtask_dispose(subtask *t);
 uint64_t subtask_now_ms(const subtask *t);
 /* The time that a call on a state which begins now must know of. */
 uint64_t subtask_from_ms(const subtask *t, uint32_t state);
+/* As sb_migrate_fn; the argument is a migrator. */
+sb_status life_migrate(void *arg, uint32_t from, sb_slice value,
+                       sb_give_fn *give, void *give_arg);
 /* How a state is registered with a schema version, migration and all. */
 void life_state_options(life *l, uint32_t state, uint32_t version,
                         sb_state_options *options);
@@ -340,6 +379,15 @@ sb_status queues_open(subtask *t, uint32_t state,
 void queues_close(subtask *t, uint32_t state);
 void queues_step(subtask *t, place at);
 void queues_add(subtask *t, place at);
+
+/* typed.c: states that the typed interface writes to. */
+sb_status typed_open(subtask *t, uint32_t state, sb_state_info *info,
+                     sb_error *err);
+void typed_step(subtask *t, place at);
+void typed_write(subtask *t, place at);
+/* A batch, from making to the last answer. */
+void typed_batches_step(subtask *t);
+void typed_batches_dispose(subtask *t);
 
 /* act.c: one random operation, checked against the model */
 void act_step(subtask *t);
@@ -368,15 +416,15 @@ void views_open(subtask *t);
 void views_close(subtask *t, int wait);
 
 /* batches.c */
-void batch_step(subtask *t);
+void batches_step(subtask *t);
 /* Waits for all of it. */
-void batch_drain(subtask *t);
+void batches_drain(subtask *t);
 /* Does to the model what the engine has done of it. */
-void batch_sync(subtask *t);
+void batches_sync(subtask *t);
 /* The same after a synchronous call on the key of a cell, which must have come
    after all that was pending on it, unless it failed. */
-void batch_settled(subtask *t, size_t index, sb_status status);
-void batch_dispose(subtask *t);
+void batches_settled(subtask *t, size_t index, sb_status status);
+void batches_dispose(subtask *t);
 
 /* compare.c: all of a handle against cells */
 typedef struct comparison {

@@ -269,10 +269,27 @@ value_word(value_ref value, uint64_t i)
   return rng_mix(value.seed + i);
 }
 
+static size_t
+value_inner_size(value_ref value)
+{
+  return (size_t)value.len + value.version % 3;
+}
+
 size_t
 value_size(value_ref value)
 {
-  return (size_t)value.len + value.version % 3;
+  if (value.wrap == WRAP_NULL)
+    return 1;
+  return value_inner_size(value) + (value.wrap == WRAP_VALUE);
+}
+
+value_ref
+value_inner(value_ref value)
+{
+  if (value.wrap == WRAP_NULL)
+    value.len = value.version = 0;
+  value.wrap = WRAP_NONE;
+  return value;
 }
 
 /* The last byte, and those behind it, are the version's. */
@@ -294,8 +311,12 @@ value_fill(value_ref value, void *bytes)
 {
   uint8_t *p = bytes;
   uint64_t i, word;
-  size_t size = value_size(value);
+  size_t size = value_inner_size(value);
 
+  if (value.wrap != WRAP_NONE)
+    *p++ = value.wrap == WRAP_NULL;
+  if (value.wrap == WRAP_NULL)
+    return;
   for (i = 0; i * 8 < size; i++) {
     size_t n = size - i * 8 < 8 ? (size_t)(size - i * 8) : 8;
 
@@ -310,10 +331,14 @@ value_equal(value_ref value, sb_slice bytes)
 {
   const uint8_t *p = bytes.data;
   uint64_t i, word;
-  size_t size = value_size(value);
+  size_t size = value_inner_size(value);
 
-  if (size != bytes.len)
+  if (value_size(value) != bytes.len)
     return 0;
+  if (value.wrap != WRAP_NONE && *p++ != (value.wrap == WRAP_NULL))
+    return 0;
+  if (value.wrap == WRAP_NULL)
+    return 1;
   for (i = 0; i * 8 < size; i++) {
     size_t n = size - i * 8 < 8 ? (size_t)(size - i * 8) : 8;
 
@@ -328,7 +353,7 @@ value_equal(value_ref value, sb_slice bytes)
 cell
 cell_absent(void)
 {
-  cell c = { { 0, MODEL_ABSENT, 0 }, 0, NULL, 0 };
+  cell c = { { 0, MODEL_ABSENT, 0, 0 }, 0, NULL, 0 };
 
   return c;
 }
@@ -425,12 +450,12 @@ cell_migrated(space *sp, uint32_t state, cell c, uint32_t version)
   const list_node *list = NULL;
   uint32_t i;
 
-  c.value.version = version;
+  c.value.version = (uint16_t)version;
   for (i = 0; c.list != NULL && i < c.list->count; i++) {
     const list_node *node = list_at(c.list, i);
     value_ref value = node->value;
 
-    value.version = version;
+    value.version = (uint16_t)version;
     list = list_push(sp, state, list, value, node->expires_ms);
   }
   c.list = list;
@@ -440,7 +465,7 @@ cell_migrated(space *sp, uint32_t state, cell c, uint32_t version)
 /* Elements from the first on; expired ones may be missing. */
 static int
 list_matches(const space *sp, uint32_t state, const list_node *list,
-             sb_slice bytes, uint64_t from_ms, uint64_t now_ms)
+             sb_slice bytes, uint64_t from_ms, uint64_t now_ms, int inner)
 {
   const uint8_t *p = bytes.data, *end = p + bytes.len;
   uint32_t i, count = list == NULL ? 0 : list->count, len;
@@ -451,7 +476,8 @@ list_matches(const space *sp, uint32_t state, const list_node *list,
     if (end - p >= 4) {
       memcpy(&len, p, 4);
       if (len <= (size_t)(end - p) - 4 &&
-          value_equal(node->value, sb_slice_of(p + 4, len))) {
+          value_equal(inner ? value_inner(node->value) : node->value,
+                      sb_slice_of(p + 4, len))) {
         if (end_is_over(sp, state, node->end_ms, from_ms))
           return 0;
         p += 4 + len;
@@ -464,10 +490,10 @@ list_matches(const space *sp, uint32_t state, const list_node *list,
   return p == end;
 }
 
-int
-cell_agrees(const space *sp, uint32_t state, const cell *c,
-            sb_status status, sb_slice bytes, uint64_t from_ms,
-            uint64_t now_ms)
+static int
+cell_matches(const space *sp, uint32_t state, const cell *c,
+             sb_status status, sb_slice bytes, uint64_t from_ms,
+             uint64_t now_ms, int inner)
 {
   int absent = cell_is_absent(c, now_ms);
 
@@ -476,9 +502,28 @@ cell_agrees(const space *sp, uint32_t state, const cell *c,
   if (status != SB_OK || absent == 1)
     return 0;
   if (sp->states[state].kind == SB_STATE_LIST)
-    return list_matches(sp, state, c->list, bytes, from_ms, now_ms);
-  return !end_is_over(sp, state, c->end_ms, from_ms) &&
-         value_equal(c->value, bytes);
+    return list_matches(sp, state, c->list, bytes, from_ms, now_ms, inner);
+  if (end_is_over(sp, state, c->end_ms, from_ms))
+    return 0;
+  if (inner && (c->value.wrap == WRAP_NULL) != (bytes.data == NULL) &&
+      sp->states[state].nulls)
+    return 0;
+  return value_equal(inner ? value_inner(c->value) : c->value, bytes);
+}
+
+int
+cell_agrees(const space *sp, uint32_t state, const cell *c,
+            sb_status status, sb_slice bytes, uint64_t from_ms,
+            uint64_t now_ms)
+{
+  return cell_matches(sp, state, c, status, bytes, from_ms, now_ms, 0);
+}
+
+int
+cell_shows(const space *sp, uint32_t state, const cell *c, sb_status status,
+           sb_slice bytes, uint64_t from_ms, uint64_t now_ms)
+{
+  return cell_matches(sp, state, c, status, bytes, from_ms, now_ms, 1);
 }
 
 void

@@ -15,10 +15,17 @@
 #define MODEL_SUBKEYS_MAX 8
 #define MODEL_ABSENT UINT32_MAX
 
+/* What stands around the bytes of a value. */
+enum {
+  WRAP_NONE,
+  WRAP_VALUE, WRAP_NULL     /* maps with nulls: a byte before it, or alone */
+};
+
 typedef struct value_ref {
   uint64_t seed;
   uint32_t len;             /* MODEL_ABSENT: no record */
-  uint32_t version;         /* of the schema: its bytes show it */
+  uint16_t version;         /* of the schema: its bytes show it */
+  uint16_t wrap;
 } value_ref;
 
 typedef struct list_node {  /* immutable, from the space's arena */
@@ -42,8 +49,9 @@ typedef struct space_key {
   uint32_t number;          /* its place, where the array is sorted */
 } space_key;
 
-/* Who writes to a state: the subtask itself, or a queue does it. */
-enum { FORM_RAW, FORM_QUEUE, FORM_RANKED, FORM_TIMERS };
+/* Who writes to a state: the subtask itself, a queue, or the typed
+   interface. */
+enum { FORM_RAW, FORM_QUEUE, FORM_RANKED, FORM_TIMERS, FORM_TYPED };
 
 #define ELEMENT_RANK 2u     /* bytes of a rank */
 
@@ -61,6 +69,9 @@ typedef struct space_state {
   space_key *sorted;        /* their records by bytes */
   uint32_t flags, time_kind;
   uint64_t ttl_ms;
+  int nulls;                /* typed maps: values may be null */
+  int renews;               /* typed: reading renews the time */
+  uint32_t cleanup;         /* typed: records looked at with each access */
   size_t base;              /* of its cells */
   char name[24];
   char blob[24];
@@ -113,6 +124,8 @@ sb_status element_rank(void *arg, sb_slice element, sb_give_fn *give,
    byte tells the version. */
 size_t value_size(value_ref value);
 void value_fill(value_ref value, void *bytes);
+/* Without what stands around it: as the typed interface gives it. */
+value_ref value_inner(value_ref value);
 int value_equal(value_ref value, sb_slice bytes);
 
 cell cell_absent(void);
@@ -137,6 +150,10 @@ const list_node *list_with(space *sp, uint32_t state, const list_node *list,
 int cell_agrees(const space *sp, uint32_t state, const cell *c,
                 sb_status status, sb_slice bytes, uint64_t from_ms,
                 uint64_t now_ms);
+/* The same for an answer of the typed interface. */
+int cell_shows(const space *sp, uint32_t state, const cell *c,
+               sb_status status, sb_slice bytes, uint64_t from_ms,
+               uint64_t now_ms);
 /* In words, for failures. */
 void cell_text(const space *sp, size_t index, const cell *c, char *text,
                size_t size);

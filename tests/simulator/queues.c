@@ -23,7 +23,7 @@ queue_open_timers(subtask *t, uint32_t state, sb_state_info *info,
   sb_status status = subtask_need_context(t, err);
 
   if (status == SB_OK)
-    status = sb_timers_open(t->context, name, &t->queues[state].timers, err);
+    status = sb_timers_open(t->context, name, &t->handles[state].timers, err);
   if (status != SB_OK)
     return status;
   return t->keyed->ops->state_find(t->keyed,
@@ -49,14 +49,14 @@ queues_open(subtask *t, uint32_t state, const sb_state_options *options,
     o.rank_len = ELEMENT_RANK;
   }
   return sb_queue_open(t->keyed, &t->job->process->host, &o, info,
-                       &t->queues[state].queue, err);
+                       &t->handles[state].queue, err);
 }
 
 void
 queues_close(subtask *t, uint32_t state)
 {
-  sb_queue_close(t->queues[state].queue);
-  memset(&t->queues[state], 0, sizeof t->queues[state]);
+  sb_queue_close(t->handles[state].queue);
+  memset(&t->handles[state], 0, sizeof t->handles[state]);
 }
 
 /* ---- the model ---------------------------------------------------------- */
@@ -77,7 +77,7 @@ queue_set(subtask *t, uint32_t state, uint32_t key, int there)
   cell c = cell_absent();
 
   if (there)
-    c.value = (value_ref){ 0, 0, t->job->versions[state] };
+    c.value = (value_ref){ 0, 0, 0, 0 };
   act_set(t, space_cell(&t->job->l->sp, at), c);
 }
 
@@ -186,7 +186,7 @@ static sb_status
 queue_change(subtask *t, uint32_t state, uint32_t key, int adds, int *changed,
              sb_error *err)
 {
-  queue_handle *q = &t->queues[state];
+  state_handle *q = &t->handles[state];
   sb_slice bytes = queue_bytes(t, state, key);
   uint32_t group = t->job->l->sp.keys[key].group;
   int64_t time_ms;
@@ -213,7 +213,7 @@ queue_change_one(subtask *t, uint32_t state, uint32_t key, int adds)
   sb_error err;
   sb_status status = queue_change(t, state, key, adds, ask, &err);
 
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(t->job, status, &err, adds ? "a queue's add"
                                                : "a queue's remove"))
     return;
@@ -245,7 +245,7 @@ queue_add_all(subtask *t, uint32_t state)
     elements[i].key_group = l->sp.keys[keys[i]].group;
     elements[i].reserved = 0;
   }
-  while (job_tolerates(t->job, sb_queue_add_all(t->queues[state].queue,
+  while (job_tolerates(t->job, sb_queue_add_all(t->handles[state].queue,
                                                 elements, count, ask, &err),
                        &err, "a queue's add_all")) {
     ask = NULL;
@@ -253,7 +253,7 @@ queue_add_all(subtask *t, uint32_t state)
       job_give_up(t->job, "add_all may have added some");
     sim_sleep(&l->s, rng_range(&l->rng, 1, 100) * SIM_MS);
   }
-  batch_sync(t);
+  batches_sync(t);
   for (i = 0; i < count; i++)
     queue_set(t, state, keys[i], 1);
   queue_check_head(t, state, "add_all", before, ask);
@@ -291,9 +291,9 @@ queue_poll(subtask *t, uint32_t state)
   uint32_t first = queue_first(t, state);
   sb_queue_element got;
   sb_error err;
-  sb_status status = sb_queue_poll(t->queues[state].queue, until, &got, &err);
+  sb_status status = sb_queue_poll(t->handles[state].queue, until, &got, &err);
 
-  batch_sync(t);
+  batches_sync(t);
   if (status != SB_END && job_tolerates(t->job, status, &err,
                                         "a queue's poll"))
     return;
@@ -317,10 +317,10 @@ queue_poll_batch(subtask *t, uint32_t state)
   uint32_t next = queue_first(t, state);
   int partly;
   sb_error err;
-  sb_status status = sb_queue_poll_batch(t->queues[state].queue, until, got,
+  sb_status status = sb_queue_poll_batch(t->handles[state].queue, until, got,
                                          max, &count, &err);
 
-  batch_sync(t);
+  batches_sync(t);
   if (status != SB_END && job_tolerates(t->job, status, &err,
                                         "a queue's poll_batch"))
     return;
@@ -348,20 +348,20 @@ queue_poll_batch(subtask *t, uint32_t state)
 static void
 queue_peek(subtask *t, uint32_t state)
 {
-  sb_queue *q = t->queues[state].queue;
+  sb_queue *q = t->handles[state].queue;
   uint32_t first = queue_first(t, state), next;
   sb_queue_element got;
   uint64_t size = 0, count = 0;
   sb_error err;
   sb_status status = sb_queue_peek(q, &got, &err);
 
-  batch_sync(t);
+  batches_sync(t);
   if (status != SB_END && job_tolerates(t->job, status, &err,
                                         "a queue's peek"))
     return;
   queue_check(t, state, "peek", first, status, &got);
   status = sb_queue_size(q, &size, &err);
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(t->job, status, &err, "a queue's size"))
     return;
   for (next = first; next != QUEUE_NONE; count++)
@@ -446,22 +446,22 @@ queue_iterate(subtask *t, uint32_t state)
 
   p.first = (uint32_t)rng_range(&l->rng, t->group_first, t->group_last);
   p.last = (uint32_t)rng_range(&l->rng, p.first, t->group_last);
-  status = sb_queue_iterate(t->queues[state].queue, p.first, p.last,
+  status = sb_queue_iterate(t->handles[state].queue, p.first, p.last,
                             &iterator, &err);
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(t->job, status, &err, "a queue's iterate"))
     return;
   p.mark = t->job->m.log_count;
   p.seen = sim_scratch(&l->s, l->sp.key_count);
   memset(p.seen, 0, l->sp.key_count);
   while ((status = sb_queue_next(iterator, &got, &err)) == SB_OK) {
-    batch_sync(t);
+    batches_sync(t);
     queue_pass_row(&p, &got);
     if (rng_chance(&l->rng, 100))
       queue_change_one(t, state, t->keys[rng_below(&l->rng, t->key_count)],
                        rng_chance(&l->rng, 500));
   }
-  batch_sync(t);
+  batches_sync(t);
   if (status == SB_END)
     queue_pass_end(&p);
   else
@@ -503,7 +503,7 @@ timers_poll(subtask *t, uint32_t state, int takes)
 {
   life *l = t->job->l;
   const space_element *elements = l->sp.states[state].elements;
-  sb_timers *timers = t->queues[state].timers;
+  sb_timers *timers = t->handles[state].timers;
   uint32_t first = queue_first(t, state);
   int64_t until = rng_chance(&l->rng, 300)
                     ? INT64_MAX
@@ -513,7 +513,7 @@ timers_poll(subtask *t, uint32_t state, int takes)
   sb_status status = takes ? sb_timers_poll(timers, until, &got, &err)
                            : sb_timers_peek(timers, &got, &err);
 
-  batch_sync(t);
+  batches_sync(t);
   if (status != SB_END && job_tolerates(t->job, status, &err,
                                         takes ? "a timers' poll"
                                               : "a timers' peek"))
@@ -536,7 +536,7 @@ void
 queues_step(subtask *t, place at)
 {
   uint64_t pick = rng_below(&t->job->l->rng, 1000);
-  int timers = t->queues[at.state].timers != NULL;
+  int timers = t->handles[at.state].timers != NULL;
 
   if (pick < 400)
     queue_change_one(t, at.state, at.key, 1);

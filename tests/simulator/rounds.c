@@ -137,7 +137,7 @@ snap_begin(subtask *t, round *r)
   sim_say(&l->s, "snapshot_begin %llu", (unsigned long long)r->attempt->id);
   status = t->keyed->ops->snapshot_begin(t->keyed, &options, &sn->handle,
                                          &err);
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(j, status, &err, "snapshot_begin")) {
     sn->handle = NULL;
     sn->state = SNAP_FAILED;

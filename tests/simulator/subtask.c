@@ -27,16 +27,26 @@ subtask_from_ms(const subtask *t, uint32_t state)
 }
 
 /* Values tell their version: a wrong or second migration shows. */
-static sb_status
+sb_status
 life_migrate(void *arg, uint32_t from, sb_slice value, sb_give_fn *give,
              void *give_arg)
 {
   migrator *m = arg;
+  const space_state *s = &m->l->sp.states[m->state];
   const uint8_t *bytes = value.data;
-  uint32_t old = from % 3, size = 1 + m->version % 3;
+  uint32_t old, size = 1 + m->version % 3;
   uint8_t tags[4];
   sb_status status = SB_OK;
 
+  if (!m->is_typed && s->nulls && value.len != 0) {
+    status = give(give_arg, bytes, 1);
+    if (status != SB_OK || bytes[0] != 0)
+      return status;
+    value = sb_slice_of(++bytes, value.len - 1);
+  }
+  if (!m->is_typed && s->form == FORM_TYPED && s->kind == SB_STATE_LIST)
+    from /= TYPED_LIST_VERSIONS;
+  old = from % 3;
   if (from >= m->version || value.len < old ||
       (value.len != 0 && bytes[value.len - 1] != from))
     sim_fail(&m->l->s, SIM_WRONG, "a value of %zu bytes, the last %u, is to "
@@ -67,7 +77,9 @@ life_state_options(life *l, uint32_t state, uint32_t version,
   options->time_kind = s->time_kind;
   options->ttl_ms = s->ttl_ms;
   options->migrate = life_migrate;
-  options->migrate_arg = &l->migrators[version];
+  options->migrate_arg = &l->migrators[state][version];
+  if (s->form == FORM_TYPED && s->kind == SB_STATE_LIST)
+    options->schema_version = version * TYPED_LIST_VERSIONS;
 }
 
 uint32_t
@@ -149,12 +161,14 @@ subtask_check_kind(subtask *t, const sb_state_options *options)
     sim_fail(&j->l->s, SIM_WRONG, "a state is registered with another kind");
 }
 
-/* Timers have no blob to give. */
+/* Timers have no blob to give, the typed interface has one of its own. */
 static int
 subtask_blob_is(const space_state *state, sb_slice blob)
 {
   size_t len = state->form == FORM_TIMERS ? 0 : strlen(state->blob);
 
+  if (state->form == FORM_TYPED)
+    return blob.len != 0;
   return blob.len == len && (len == 0 || memcmp(blob.data, state->blob,
                                                 len) == 0);
 }
@@ -181,6 +195,8 @@ subtask_register(subtask *t, uint32_t i, int known)
     info.struct_size = sizeof info;
     if (state->form == FORM_RAW)
       status = t->keyed->ops->register_state(t->keyed, &options, &info, &err);
+    else if (state->form == FORM_TYPED)
+      status = typed_open(t, i, &info, &err);
     else
       status = queues_open(t, i, &options, &info, &err);
     if (!job_tolerates(j, status, &err, "register_state"))
@@ -215,7 +231,7 @@ subtask_drop(subtask *t, uint32_t state, sb_error *err)
   const space_state *s = &t->job->l->sp.states[state];
 
   queues_close(t, state);
-  if (s->form == FORM_TIMERS)
+  if (s->form == FORM_TIMERS || s->form == FORM_TYPED)
     return sb_context_drop_state(t->context, s->name, err);
   return t->keyed->ops->drop_state(t->keyed, t->ids[state], err);
 }
@@ -350,12 +366,15 @@ subtask_advance(subtask *t)
 {
   uint64_t now = subtask_now_ms(t), back = rng_skewed(&t->job->l->rng, 2000);
   sb_error err;
+  sb_status status;
 
   if (back > now)
     return;
-  if (!job_tolerates(t->job,
-                     t->keyed->ops->advance_time(t->keyed, now - back, &err),
-                     &err, "advance_time") && now - back > t->event_ms)
+  status = t->context != NULL
+             ? sb_context_set_time(t->context, (int64_t)(now - back), &err)
+             : t->keyed->ops->advance_time(t->keyed, now - back, &err);
+  if (!job_tolerates(t->job, status, &err, "advance_time") &&
+      now - back > t->event_ms)
     t->event_ms = now - back;
 }
 
@@ -426,7 +445,7 @@ subtask_main(void *arg)
       }
       sim_sleep(&j->l->s, 20 * SIM_MS);
     }
-  batch_drain(t);
+  batches_drain(t);
   walks_close(t);
   views_close(t, 1);
   subtask_close_states(t);
@@ -445,7 +464,8 @@ subtask_dispose(subtask *t)
 {
   size_t i;
 
-  batch_dispose(t);
+  batches_dispose(t);
+  typed_batches_dispose(t);
   for (i = 0; i < LIFE_WALKS_MAX; i++)
     if (t->walks[i] != NULL) {
       free(t->walks[i]->seen);

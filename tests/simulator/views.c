@@ -100,7 +100,7 @@ views_open(subtask *t)
   if (i == LIFE_VIEWS_MAX)
     return;
   status = t->keyed->ops->view_open(t->keyed, &handle, &err);
-  batch_sync(t);
+  batches_sync(t);
   if (job_tolerates(t->job, status, &err, "view_open"))
     return;
   v = sim_memory(NULL, sizeof *v);

@@ -157,7 +157,7 @@ walk_open(subtask *t)
     options.flags |= SB_SCAN_EXPIRED;
   from = subtask_from_ms(t, state);
   status = t->keyed->ops->scan_open(t->keyed, &options, &handle, &err);
-  batch_sync(t);
+  batches_sync(t);
   if (!job_tolerates(t->job, status, &err, "scan_open"))
     walk_take(t, handle, state, &options, t->job->m.log_count, from);
 }
@@ -396,7 +396,7 @@ walk_write(subtask *t, walk *w)
   if (l->sp.states[w->state].form != FORM_RAW)
     return; /* a queue's own */
   if (is_list)
-    batch_drain(t); /* what is pending could change the element's place */
+    batches_drain(t); /* what is pending could change the element's place */
   if (!w->has_row || w->row_was_changed ||
       (is_list && model_changed_since(&t->job->m, w->row_cell, w->mark)))
     return;
@@ -416,7 +416,7 @@ walk_write(subtask *t, walk *w)
                                         expires, &err);
   }
   w->has_row = 0;
-  batch_sync(t);
+  batches_sync(t);
   if (status == SB_NOT_FOUND && err.status == status && is_list &&
       is_over_by(list_at(c.list, w->row_element), subtask_now_ms(t)))
     return;
@@ -445,7 +445,7 @@ walk_go(subtask *t, size_t i)
   while (n-- != 0) {
     memset(&row, 0, sizeof row);
     status = t->keyed->ops->scan_next(t->keyed, w->handle, &row, &err);
-    batch_sync(t);
+    batches_sync(t);
     if (status == SB_END) {
       walk_end(t, w);
       walk_close(t, i);
