@@ -37,6 +37,7 @@ sim_SOURCES = \
 	simulator/typed_lists.c \
 	simulator/typed_maps.c \
 	simulator/views.c \
+	simulator/visits.c \
 	simulator/walks.c
 sim_LDADD = $(core_libs) $(uninstalled_libs)
 sim_LDFLAGS = $(AM_LDFLAGS) \

@@ -427,6 +427,9 @@ act_step(subtask *t)
     typed_batches_step(t);
   else if (pick < l->batch)
     batches_step(t);
+  else if (pick < l->batch + l->scan && t->context != NULL &&
+           rng_chance(&l->rng, 500))
+    visits_step(t);
   else if (pick < l->batch + l->scan)
     walks_step(t);
   else if (pick < l->batch + l->scan + 5 + l->namespaces / 50)

@@ -72,13 +72,17 @@ case_queue(script *s)
 static void
 case_typed(script *s)
 {
-  uint32_t i;
+  uint32_t i, k;
 
   case_begin(s, 2);
   script_arm(s);
-  for (i = 0; i < 5; i++) {
+  for (i = 0; i < 4; i++) {
+    subtask *t = &s->j->subtasks[i % SCRIPT_SUBTASKS];
+
     case_steps(s, 12);
-    typed_batches_step(&s->j->subtasks[i % SCRIPT_SUBTASKS]);
+    typed_batches_step(t);
+    for (k = 0; k < 6; k++)
+      visits_step(t);
   }
   script_disarm(s);
   script_check(s);

@@ -375,7 +375,7 @@ life_print(const life_counts *did)
     "readers", "gcs", "compared", "tolerated", "early-flushes",
     "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
     "dropped", "full", "savepoints", "no-claims", "claims", "queue-answers",
-    "typed",
+    "typed", "visited",
     "requests", "faults", "flips",
     "switches", "virtual-ms"
   };

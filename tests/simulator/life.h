@@ -55,7 +55,7 @@ typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
     interrupts, view_rows, migrated, dropped, full, savepoints,
-    no_claims, claims, queue_answers, typed, requests, faults, flips,
+    no_claims, claims, queue_answers, typed, visited, requests, faults, flips,
     switches, virtual_ms;
 } life_counts;
 
@@ -185,6 +185,16 @@ typedef struct folding {    /* what a fold function was called with */
   uint8_t bytes[FOLD_LEN + 16];
 } folding;
 
+#define VISITS_MAX 2
+typedef struct visit {      /* a visitor and what it has shown */
+  sb_visitor *handle;
+  uint32_t state, first, last;
+  size_t mark;              /* of the model's log */
+  uint64_t from_ms;
+  uint8_t *seen;            /* by cell */
+  place places[41];         /* of the rows of one call */
+} visit;
+
 #define TYPED_BATCH 12
 typedef struct typed_request {
   struct subtask *t;
@@ -221,6 +231,7 @@ struct subtask {
   sb_context *context;      /* NULL: nothing has asked for it */
   state_handle handles[MODEL_STATES_MAX];
   typed_request requests[TYPED_BATCH];
+  visit visits[VISITS_MAX];
   uint32_t *keys;           /* keys of its groups */
   uint32_t key_count;
   walk *walks[LIFE_WALKS_MAX];
@@ -388,6 +399,10 @@ void typed_write(subtask *t, place at);
 /* A batch, from making to the last answer. */
 void typed_batches_step(subtask *t);
 void typed_batches_dispose(subtask *t);
+/* visits.c: visitors kept open across writes. */
+void visits_step(subtask *t);
+void visits_close(subtask *t);
+void visits_dispose(subtask *t);
 
 /* act.c: one random operation, checked against the model */
 void act_step(subtask *t);

@@ -412,6 +412,7 @@ subtask_close_states(subtask *t)
 {
   uint32_t i;
 
+  visits_close(t);
   for (i = 0; i < MODEL_STATES_MAX; i++)
     queues_close(t, i);
   sb_context_free(t->context);
@@ -466,6 +467,7 @@ subtask_dispose(subtask *t)
 
   batches_dispose(t);
   typed_batches_dispose(t);
+  visits_dispose(t);
   for (i = 0; i < LIFE_WALKS_MAX; i++)
     if (t->walks[i] != NULL) {
       free(t->walks[i]->seen);

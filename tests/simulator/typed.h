@@ -32,6 +32,8 @@ void map_write(subtask *t, place at);
 void maps_step(subtask *t, place at, uint64_t pick);
 void list_write(subtask *t, place at);
 void lists_step(subtask *t, place at, uint64_t pick);
+/* Replaces the list of a visitor's row. */
+void list_visit(subtask *t, place at, sb_visitor *visitor, const sb_row *row);
 void fold_spec(subtask *t, uint32_t state, sb_state_spec *spec);
 void fold_write(subtask *t, place at);
 void folds_step(subtask *t, place at, uint64_t pick);

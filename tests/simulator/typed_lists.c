@@ -175,6 +175,42 @@ list_get(subtask *t, place at)
     typed_wrong(t, "list each", at, status, elements);
 }
 
+/* The whole list, as the visitor takes it. */
+static sb_slice
+list_packed(const list_input *in, uint8_t *room)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < in->count; i++) {
+    uint32_t len = (uint32_t)in->slices[i].len;
+
+    memcpy(room + n, &len, 4);
+    memcpy(room + n + 4, in->slices[i].data, len);
+    n += 4 + len;
+  }
+  return sb_slice_of(room, n);
+}
+
+void
+list_visit(subtask *t, place at, sb_visitor *visitor, const sb_row *row)
+{
+  life *l = t->job->l;
+  uint8_t *room = sim_scratch(&l->s, TYPED_SOME * LIST_ROOM);
+  list_input in;
+  sb_error err;
+  sb_status status;
+
+  list_input_make(t, at, (size_t)rng_below(&l->rng, TYPED_SOME), &in);
+  status = sb_visitor_update(visitor, row, list_packed(&in, room), &err);
+  batches_settled(t, space_cell(&l->sp, at), status);
+  if (job_tolerates(t->job, status, &err, "sb_visitor_update"))
+    list_settle(t, at, &in, 1);
+  else
+    list_set(t, at, list_input_add(t, at, &in, in.count, NULL));
+  sim_scratch_free(&l->s, in.room);
+  sim_scratch_free(&l->s, room);
+}
+
 /* From the first element on, up to one that is removed or set. */
 static void
 list_iterate(subtask *t, place at)
