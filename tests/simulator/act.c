@@ -11,6 +11,8 @@
 #include "tests/simulator/item.h"
 #include "tests/simulator/life.h"
 
+#define ACT_SOME 10         /* elements of one call */
+
 value_ref
 act_value(const subtask *t, uint32_t state)
 {
@@ -199,6 +201,78 @@ act_append(subtask *t, place at, size_t index)
   act_set(t, index, c);
 }
 
+/* Some at once. After a failure, some of them: what the list is then must be
+   what it was, with the first of them behind it. */
+static void
+act_append_settle(subtask *t, size_t index, const value_ref *values,
+                  size_t count, uint64_t expires)
+{
+  life *l = t->job->l;
+  place at = space_place(&l->sp, index);
+  sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
+  sb_slice bytes = { NULL, 0 };
+  uint32_t tries = 0;
+  size_t i = 0;
+  sb_error err;
+  sb_status status;
+  cell c;
+
+  while ((status = t->keyed->ops->get(t->keyed, &key, &bytes, &err)) !=
+           SB_NOT_FOUND &&
+         job_tolerates(t->job, status, &err, "a look at a list")) {
+    if (status == SB_CANCELLED)
+      return;
+    if (++tries > 10)
+      job_give_up(t->job, "a list is not known");
+    sim_sleep(&l->s, 10 * SIM_MS);
+  }
+  c = t->job->m.cells[index];
+  while (!cell_agrees(&l->sp, at.state, &c, status, bytes, 0,
+                      subtask_now_ms(t))) {
+    if (i == count)
+      act_wrong(t, "append_all", index, status, bytes);
+    c.list = list_push(&l->sp, at.state, c.list, values[i++], expires);
+  }
+  if (i != 0)
+    act_set(t, index, c);
+}
+
+static void
+act_append_all(subtask *t, place at, size_t index)
+{
+  life *l = t->job->l;
+  sb_key key = space_sb_key(&l->sp, at, t->ids[at.state]);
+  value_ref values[ACT_SOME];
+  sb_slice slices[ACT_SOME];
+  size_t count = (size_t)rng_below(&l->rng, ACT_SOME + 1), i;
+  uint8_t *room = sim_scratch(&l->s, ACT_SOME * 640);
+  uint64_t expires = act_expiry(t, at.state, 8);
+  sb_error err;
+  sb_status status;
+  cell c;
+
+  for (i = 0; i < count; i++) {
+    values[i] = act_value(t, at.state);
+    values[i].len = values[i].len % 600 + 8;
+    value_fill(values[i], room + i * 640);
+    slices[i] = sb_slice_of(room + i * 640, value_size(values[i]));
+  }
+  status = t->keyed->ops->append_all(t->keyed, &key, slices, count, expires,
+                                     &err);
+  if (count != 0)
+    batches_settled(t, index, status);
+  sim_scratch_free(&l->s, room);
+  if (job_tolerates(t->job, status, &err, "append_all")) {
+    act_append_settle(t, index, values, count, expires);
+    return;
+  }
+  c = t->job->m.cells[index];
+  for (i = 0; i < count; i++)
+    c.list = list_push(&l->sp, at.state, c.list, values[i], expires);
+  if (count != 0)
+    act_set(t, index, c);
+}
+
 static void
 act_remove(subtask *t, place at, size_t index)
 {
@@ -342,6 +416,27 @@ act_remove_range(subtask *t)
       act_set(t, i, cell_absent());
 }
 
+/* Of a key group, up to and with a place. */
+static void
+act_remove_through(subtask *t, place at)
+{
+  const space *sp = &t->job->l->sp;
+  sb_key key = space_sb_key(sp, at, t->ids[at.state]);
+  sb_error err;
+  sb_status status = t->keyed->ops->remove_through(t->keyed, &key, &err);
+  uint32_t i;
+
+  batches_sync(t);
+  if (job_tolerates(t->job, status, &err, "remove_through"))
+    job_give_up(t->job, "remove_through may have removed some");
+  for (i = 0; i < t->key_count && t->keys[i] <= at.key; i++) {
+    place gone = { at.state, t->keys[i], 0, 0 };
+
+    if (sp->keys[gone.key].group == key.key_group)
+      act_set(t, space_cell(sp, gone), cell_absent());
+  }
+}
+
 /* ---- limits ------------------------------------------------------------- */
 
 static void
@@ -389,8 +484,12 @@ act_single(subtask *t)
     act_clear(t, at);
   else if (pick < 403)
     act_bad(t, at);
+  else if (l->sp.states[at.state].kind == SB_STATE_LIST && pick < 550)
+    act_append_all(t, at, index);
   else if (l->sp.states[at.state].kind == SB_STATE_LIST)
     act_append(t, at, index);
+  else if (l->sp.states[at.state].kind == SB_STATE_TIMER && pick < 430)
+    act_remove_through(t, at);
   else if (pick < 650)
     act_put(t, at, index);
   else
