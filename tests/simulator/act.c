@@ -17,15 +17,22 @@ value_ref
 act_value(const subtask *t, uint32_t state)
 {
   life *l = t->job->l;
+  const space_state *s = &l->sp.states[state];
   value_ref value;
   uint32_t max = rng_chance(&l->rng, 30) ? l->value_max : l->value_usual;
 
   value.version = (uint16_t)t->job->versions[state];
   value.wrap = WRAP_NONE;
+  value.stamp = 0;
   value.seed = rng_mix(++l->value_serial);
   value.len = (uint32_t)rng_skewed(&l->rng, max);
   if (rng_chance(&l->rng, 300))
     value.len = (uint32_t)rng_range(&l->rng, max / 2, max);
+  if (s->form == FORM_RAW && s->time_kind == SB_TIME_VALUE) {
+    value.wrap = s->time_offset == 0 ? WRAP_STAMP : WRAP_STAMP_IN;
+    value.stamp = subtask_now_ms(t);
+    value.len += value.len < STAMP_LEN ? STAMP_LEN : 0;
+  }
   return value;
 }
 
@@ -33,6 +40,7 @@ void
 act_set(subtask *t, size_t index, cell c)
 {
   life *l = t->job->l;
+  uint32_t state = space_place(&l->sp, index).state;
 
   if (l->s.verbose) {
     char text[200];
@@ -40,8 +48,9 @@ act_set(subtask *t, size_t index, cell c)
     cell_text(&l->sp, index, &c, text, sizeof text);
     sim_say(&l->s, "now %s", text);
   }
-  c.end_ms = space_end(&l->sp, space_place(&l->sp, index).state,
+  c.end_ms = space_end(&l->sp, state, t->job->ttls[state], c.value,
                        c.expires_ms);
+  c.gone_ms = c.end_ms;
   model_set(&t->job->m, index, c);
 }
 
@@ -78,7 +87,8 @@ act_expiry(subtask *t, uint32_t state, uint32_t len)
 
   if (l->sp.states[state].time_kind == SB_TIME_STAMP)
     return subtask_now_ms(t);
-
+  if (l->sp.states[state].time_kind == SB_TIME_VALUE)
+    return 0;
   if (len < 8 || !rng_chance(&l->rng, l->expiry))
     return 0;
   return subtask_now_ms(t) + rng_skewed(&l->rng, 3000);
@@ -87,7 +97,7 @@ act_expiry(subtask *t, uint32_t state, uint32_t len)
 static cell
 act_cell(value_ref value, uint64_t expires_ms)
 {
-  cell c = { value, expires_ms, NULL, 0 };
+  cell c = { value, expires_ms, NULL, 0, 0 };
 
   return c;
 }
@@ -197,7 +207,7 @@ act_append(subtask *t, place at, size_t index)
   if (job_tolerates(t->job, status, &err, "append"))
     return;
   c = t->job->m.cells[index];
-  c.list = list_push(&l->sp, at.state, c.list, value, expires);
+  c.list = list_push(&l->sp, at.state, t->job->ttls[at.state], c.list, value, expires);
   act_set(t, index, c);
 }
 
@@ -231,7 +241,7 @@ act_append_settle(subtask *t, size_t index, const value_ref *values,
                       subtask_now_ms(t))) {
     if (i == count)
       act_wrong(t, "append_all", index, status, bytes);
-    c.list = list_push(&l->sp, at.state, c.list, values[i++], expires);
+    c.list = list_push(&l->sp, at.state, t->job->ttls[at.state], c.list, values[i++], expires);
   }
   if (i != 0)
     act_set(t, index, c);
@@ -268,7 +278,7 @@ act_append_all(subtask *t, place at, size_t index)
   }
   c = t->job->m.cells[index];
   for (i = 0; i < count; i++)
-    c.list = list_push(&l->sp, at.state, c.list, values[i], expires);
+    c.list = list_push(&l->sp, at.state, t->job->ttls[at.state], c.list, values[i], expires);
   if (count != 0)
     act_set(t, index, c);
 }
@@ -336,7 +346,7 @@ act_updated(void *arg, sb_update *update)
   if (u->action == SB_UPDATE_IN_PLACE && (!update->exists || !update->len))
     update->action = u->action = SB_UPDATE_KEEP;
   if (u->action == SB_UPDATE_IN_PLACE) {
-    u->value.len = (uint32_t)update->len - u->value.version % 3;
+    value_resize(&u->value, update->len);
     u->expires_ms = update->expires_ms;
     value_fill(u->value, update->data);
   } else if (u->action == SB_UPDATE_PUT) {

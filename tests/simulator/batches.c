@@ -78,7 +78,7 @@ entry_write(entry *e)
   subtask *t = e->subtask;
   space *sp = &t->job->l->sp;
   place at = space_place(sp, e->cell);
-  cell c = { e->value, e->expires_ms, NULL, 0 };
+  cell c = { e->value, e->expires_ms, NULL, 0, 0 };
 
   if (e->op.kind == SB_OP_CLEAR) {
     for (at.subkey = 0; at.subkey < sp->states[at.state].subkeys;
@@ -86,7 +86,7 @@ entry_write(entry *e)
       act_set(t, space_cell(sp, at), cell_absent());
   } else if (e->op.kind == SB_OP_APPEND) {
     c = t->job->m.cells[e->cell];
-    c.list = list_push(sp, at.state, c.list, e->value, e->expires_ms);
+    c.list = list_push(sp, at.state, t->job->ttls[at.state], c.list, e->value, e->expires_ms);
     act_set(t, e->cell, c);
   } else if (e->op.kind == SB_OP_REMOVE) {
     act_set(t, e->cell, cell_absent());
@@ -183,7 +183,7 @@ entry_update(void *arg, sb_update *update)
     e->action = SB_UPDATE_KEEP;
   update->action = e->action;
   if (e->action == SB_UPDATE_IN_PLACE) {
-    e->value.len = (uint32_t)update->len - e->value.version % 3;
+    value_resize(&e->value, update->len);
     e->expires_ms = update->expires_ms;
     value_fill(e->value, update->data);
   } else if (e->action == SB_UPDATE_PUT) {

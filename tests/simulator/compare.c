@@ -78,7 +78,7 @@ pass_element(pass *p, size_t index, sb_slice bytes)
       pass_fail(p, "an element that has expired");
     if (node == NULL || value_equal(node->value, bytes))
       return;
-    if (node->end_ms == 0 || node->end_ms > now)
+    if (node->gone_ms == 0 || node->gone_ms > now)
       pass_fail(p, "another element");
   }
 }
@@ -134,7 +134,7 @@ pass_end(pass *p)
       pass_fail(p, "a row is missing");
     for (node = c->list; node != NULL && node->count > p->seen[i];
          node = node->before)
-      if (node->end_ms == 0 || node->end_ms > now)
+      if (node->gone_ms == 0 || node->gone_ms > now)
         pass_fail(p, "an element is missing");
   }
 }

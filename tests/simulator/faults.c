@@ -118,7 +118,7 @@ script_open_keyed(script *s, uint32_t i, sb_error *err)
                            &t->group_first, &t->group_last);
   if (t->keys == NULL) {
     t->keys = sim_memory(NULL, s->l->sp.key_count * sizeof *t->keys);
-    t->bytes = sim_memory(NULL, s->l->value_max + 16);
+    t->bytes = sim_memory(NULL, s->l->value_max + 32);
     for (k = 0; k < s->l->sp.key_count; k++)
       if (s->l->sp.keys[k].group >= t->group_first &&
           s->l->sp.keys[k].group <= t->group_last)

@@ -27,7 +27,7 @@ final_must(final *f, sb_status status, const sb_error *err, const char *what)
 
 static void
 final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids,
-               const uint32_t *versions)
+               const attempt *a)
 {
   const space *sp = &f->l->sp;
   uint32_t i;
@@ -39,7 +39,7 @@ final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids,
 
     if ((c->states >> i & 1) == 0)
       continue;
-    life_state_options(f->l, i, versions[i], &options);
+    life_state_options(f->l, i, a->versions[i], a->ttls[i], &options);
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
     final_must(f, keyed->ops->register_state(keyed, &options, &info, &err),
@@ -73,7 +73,7 @@ final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
   final_must(f, f->backend->ops->open_keyed(f->backend, &options, &keyed,
                                             &err), &err, "open_keyed");
   c.keyed = keyed;
-  final_register(f, keyed, &c, ids, a->versions);
+  final_register(f, keyed, &c, ids, a);
   final_must(f, compare_all(&c, &err), &err, "scan");
   final_must(f, compare_gets(&c, 30, &l->rng, &err), &err, "get");
   keyed->ops->close(keyed);

@@ -300,8 +300,12 @@ job_versions(job *j)
   uint32_t i;
   size_t k;
 
-  if (j->from != NULL)
+  for (i = 0; i < l->sp.state_count; i++)
+    j->ttls[i] = l->sp.states[i].ttl_ms;
+  if (j->from != NULL) {
     memcpy(j->versions, j->from->versions, sizeof j->versions);
+    memcpy(j->ttls, j->from->ttls, sizeof j->ttls);
+  }
   for (i = 0; i < l->sp.state_count; i++) {
     if ((j->registers >> i & 1) == 0)
       continue;
@@ -311,10 +315,12 @@ job_versions(job *j)
       j->versions[i] += (uint32_t)rng_range(&l->rng, 1, 2);
     if (l->drops != 0 && rng_chance(&l->rng, l->drops))
       j->drops |= 1u << i;
+    if (l->ttl_changes != 0 && rng_chance(&l->rng, l->ttl_changes))
+      j->ttls[i] = life_ttl(&l->sp.states[i], &l->rng);
   }
   for (k = 0; l->migrates != 0 && k < l->sp.cells; k++) {
     i = space_place(&l->sp, k).state;
-    j->m.cells[k] = cell_migrated(&l->sp, i, j->m.cells[k], j->versions[i]);
+    j->m.cells[k] = cell_migrated(&l->sp, j->m.cells[k], j->versions[i]);
   }
 }
 

@@ -27,6 +27,7 @@ ledger_new(life *l, job *j, uint64_t id)
   a->cells = cells_copy(&l->sp, j->m.cells);
   a->states = j->states;
   memcpy(a->versions, j->versions, sizeof a->versions);
+  memcpy(a->ttls, j->ttls, sizeof a->ttls);
   (void)snprintf(a->blob, sizeof a->blob, "blob of %llu in %llu",
                  (unsigned long long)id, (unsigned long long)j->generation);
   a->next = l->attempts;

@@ -133,21 +133,33 @@ life_character(life *l)
   l->checkpoint_every_ms = (uint32_t)rng_range(r, 4, 400);
 }
 
+/* With the typed interface one that comes or goes is not followed. */
+uint64_t
+life_ttl(const space_state *s, rng *r)
+{
+  if (s->time_kind == SB_TIME_EXPIRY)
+    return 0;
+  if (s->form == FORM_RAW && rng_chance(r, 100))
+    return 0;
+  return rng_range(r, 1, 5000);
+}
+
 void
 life_typed(space_state *s, rng *r)
 {
   s->form = FORM_TYPED;
   s->flags &= SB_STATE_MOSTLY_HIT;
   s->time_kind = SB_TIME_EXPIRY;
+  s->time_offset = 0;
   s->ttl_ms = 0;
   if (s->kind == SB_STATE_REDUCING && rng_chance(r, 500))
     s->kind = SB_STATE_AGGREGATING;
   s->nulls = s->kind == SB_STATE_MAP && rng_chance(r, 500);
-  if (s->kind == SB_STATE_LIST || !rng_chance(r, 400))
+  if (!rng_chance(r, 400))
     return;
-  s->time_kind = SB_TIME_STAMP;
-  s->ttl_ms = rng_range(r, 1, 5000);
-  s->renews = rng_chance(r, 300);
+  s->time_kind = s->kind == SB_STATE_LIST ? SB_TIME_VALUE : SB_TIME_STAMP;
+  s->ttl_ms = life_ttl(s, r);
+  s->renews = s->kind != SB_STATE_LIST && rng_chance(r, 300);
   s->cleanup = some(r, 400, 3);
   s->flags |= (rng_chance(r, 300) ? SB_STATE_EVENT_TIME : 0) |
               (rng_chance(r, 300) ? SB_STATE_SHOW_EXPIRED : 0);
@@ -167,14 +179,17 @@ life_features(life *l)
   l->namespaces = some(&r, 300, 500);
   l->event = some(&r, 600, 100);
   l->savepoints = some(&r, 350, 300);
+  l->ttl_changes = some(&r, 400, 600);
   for (i = 0; i < l->sp.state_count; i++) {
     space_state *s = &l->sp.states[i];
 
     if (s->kind == SB_STATE_TIMER || !rng_chance(&r, 500))
       continue;
     if (rng_chance(&r, 600)) {
-      s->time_kind = SB_TIME_STAMP;
-      s->ttl_ms = rng_chance(&r, 100) ? 0 : rng_range(&r, 1, 5000);
+      s->time_kind = rng_chance(&r, 300) ? SB_TIME_VALUE : SB_TIME_STAMP;
+      if (s->time_kind == SB_TIME_VALUE && rng_chance(&r, 500))
+        s->time_offset = STAMP_OFFSET;
+      s->ttl_ms = life_ttl(s, &r);
     }
     s->flags = (rng_chance(&r, 300) ? SB_STATE_EVENT_TIME : 0) |
                (rng_chance(&r, 250) ? SB_STATE_SHOW_EXPIRED : 0) |

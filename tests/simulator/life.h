@@ -43,6 +43,7 @@ typedef struct attempt {
   cell *cells;              /* what it must hold */
   uint32_t states;          /* mask of those known to it */
   uint32_t versions[MODEL_STATES_MAX];
+  uint64_t ttls[MODEL_STATES_MAX];
   char **names;             /* its objects, without _metadata */
   size_t name_count;
   char **held;              /* what its manifests hold: it may be there */
@@ -83,7 +84,8 @@ struct life {
   uint32_t value_max, value_usual, expiry, busy, batch, scan, pressure;
   uint32_t checkpoint_every_ms, idle, unrest;
   int full;                 /* whole snapshots now and then */
-  uint32_t migrates, drops; /* per mille, of states at a restart */
+  uint32_t migrates, drops, ttl_changes; /* per mille, of states at a
+                               restart */
   uint32_t savepoints;      /* per mille of the rounds, and restarts */
   uint32_t event;           /* per mille: the event time grows */
   uint32_t namespaces;      /* per mille: keys and removals of namespaces */
@@ -262,6 +264,7 @@ struct job {
   uint32_t registers;       /* mask: which it registers */
   uint32_t drops;           /* mask: which it drops first */
   uint32_t versions[MODEL_STATES_MAX];
+  uint64_t ttls[MODEL_STATES_MAX];
   sb_checkpoint *restored;
   int no_claim;             /* restored is not its own */
   attempt *from;
@@ -377,7 +380,9 @@ sb_status life_migrate(void *arg, uint32_t from, sb_slice value,
                        sb_give_fn *give, void *give_arg);
 /* How a state is registered with a schema version, migration and all. */
 void life_state_options(life *l, uint32_t state, uint32_t version,
-                        sb_state_options *options);
+                        uint64_t ttl_ms, sb_state_options *options);
+/* Another time to live, of a state that has one. */
+uint64_t life_ttl(const space_state *s, rng *r);
 
 /* The typed interface over its handle: makes t->context. */
 sb_status subtask_need_context(subtask *t, sb_error *err);

@@ -280,7 +280,18 @@ value_size(value_ref value)
 {
   if (value.wrap == WRAP_NULL)
     return 1;
+  if (value.wrap >= WRAP_STAMP)
+    return value_inner_size(value) + STAMP_LEN;
   return value_inner_size(value) + (value.wrap == WRAP_VALUE);
+}
+
+void
+value_resize(value_ref *value, size_t size)
+{
+  size_t around = value->version % 3 + (value->wrap == WRAP_VALUE) +
+                  (value->wrap >= WRAP_STAMP ? STAMP_LEN : 0);
+
+  value->len = (uint32_t)(size - around);
 }
 
 value_ref
@@ -289,7 +300,52 @@ value_inner(value_ref value)
   if (value.wrap == WRAP_NULL)
     value.len = value.version = 0;
   value.wrap = WRAP_NONE;
+  value.stamp = 0;
   return value;
+}
+
+/* The place of the stamp. */
+static size_t
+value_stamp_at(value_ref value)
+{
+  return value.wrap == WRAP_STAMP ? 0 : STAMP_OFFSET;
+}
+
+static void
+value_stamp(value_ref value, uint8_t *stamp)
+{
+  uint32_t i;
+
+  for (i = 0; i < STAMP_LEN; i++)
+    stamp[i] = (uint8_t)(value.stamp >> (56 - 8 * i));
+}
+
+static void
+value_fill_stamped(value_ref value, uint8_t *bytes)
+{
+  size_t at = value_stamp_at(value);
+
+  value_fill(value_inner(value), bytes + STAMP_LEN);
+  memmove(bytes, bytes + STAMP_LEN, at);
+  value_stamp(value, bytes + at);
+}
+
+static int
+value_equal_stamped(value_ref value, const uint8_t *bytes)
+{
+  size_t size = value_inner_size(value), at = value_stamp_at(value);
+  uint8_t stamp[STAMP_LEN], *inner;
+  int equal;
+
+  value_stamp(value, stamp);
+  if (memcmp(bytes + at, stamp, STAMP_LEN) != 0)
+    return 0;
+  inner = sim_memory(NULL, size + 1);
+  memcpy(inner, bytes, at);
+  memcpy(inner + at, bytes + at + STAMP_LEN, size - at);
+  equal = value_equal(value_inner(value), sb_slice_of(inner, size));
+  free(inner);
+  return equal;
 }
 
 /* The last byte, and those behind it, are the version's. */
@@ -313,6 +369,10 @@ value_fill(value_ref value, void *bytes)
   uint64_t i, word;
   size_t size = value_inner_size(value);
 
+  if (value.wrap >= WRAP_STAMP) {
+    value_fill_stamped(value, bytes);
+    return;
+  }
   if (value.wrap != WRAP_NONE)
     *p++ = value.wrap == WRAP_NULL;
   if (value.wrap == WRAP_NULL)
@@ -335,6 +395,8 @@ value_equal(value_ref value, sb_slice bytes)
 
   if (value_size(value) != bytes.len)
     return 0;
+  if (value.wrap >= WRAP_STAMP)
+    return value_equal_stamped(value, bytes.data);
   if (value.wrap != WRAP_NONE && *p++ != (value.wrap == WRAP_NULL))
     return 0;
   if (value.wrap == WRAP_NULL)
@@ -353,19 +415,22 @@ value_equal(value_ref value, sb_slice bytes)
 cell
 cell_absent(void)
 {
-  cell c = { { 0, MODEL_ABSENT, 0, 0 }, 0, NULL, 0 };
+  cell c = { { 0, MODEL_ABSENT, 0, 0, 0 }, 0, NULL, 0, 0 };
 
   return c;
 }
 
 uint64_t
-space_end(const space *sp, uint32_t state, uint64_t expires_ms)
+space_end(const space *sp, uint32_t state, uint64_t ttl_ms, value_ref value,
+          uint64_t expires_ms)
 {
-  const space_state *s = &sp->states[state];
+  uint32_t kind = sp->states[state].time_kind;
 
-  if (expires_ms == 0 || s->time_kind == SB_TIME_EXPIRY)
+  if (kind == SB_TIME_EXPIRY)
     return expires_ms;
-  return s->ttl_ms == 0 ? 0 : expires_ms + s->ttl_ms;
+  if (kind == SB_TIME_VALUE)
+    expires_ms = value.wrap >= WRAP_STAMP ? value.stamp : 0;
+  return ttl_ms == 0 || expires_ms == 0 ? 0 : expires_ms + ttl_ms;
 }
 
 static int
@@ -379,6 +444,7 @@ end_is_over(const space *sp, uint32_t state, uint64_t end_ms,
             uint64_t from_ms)
 {
   return (sp->states[state].flags & SB_STATE_SHOW_EXPIRED) == 0 &&
+         sp->states[state].time_kind != SB_TIME_VALUE &&
          is_expired(end_ms, from_ms);
 }
 
@@ -389,18 +455,17 @@ cell_is_absent(const cell *c, uint64_t now_ms)
 
   if (c->list != NULL) {
     for (node = c->list; node != NULL; node = node->before)
-      if (!is_expired(node->end_ms, now_ms))
+      if (!is_expired(node->gone_ms, now_ms))
         return 0;
     return -1;
   }
   if (c->value.len == MODEL_ABSENT)
     return 1;
-  return is_expired(c->end_ms, now_ms) ? -1 : 0;
+  return is_expired(c->gone_ms, now_ms) ? -1 : 0;
 }
 
-const list_node *
-list_push(space *sp, uint32_t state, const list_node *before,
-          value_ref value, uint64_t expires_ms)
+static list_node *
+list_node_new(space *sp, const list_node *before)
 {
   arena *a = sp->arena;
   list_node *node;
@@ -413,10 +478,33 @@ list_push(space *sp, uint32_t state, const list_node *before,
   }
   node = &a->nodes[a->used++];
   node->before = before;
+  node->count = before == NULL ? 1 : before->count + 1;
+  return node;
+}
+
+const list_node *
+list_push(space *sp, uint32_t state, uint64_t ttl_ms, const list_node *before,
+          value_ref value, uint64_t expires_ms)
+{
+  list_node *node = list_node_new(sp, before);
+
   node->value = value;
   node->expires_ms = expires_ms;
-  node->end_ms = space_end(sp, state, expires_ms);
-  node->count = before == NULL ? 1 : before->count + 1;
+  node->end_ms = space_end(sp, state, ttl_ms, value, expires_ms);
+  node->gone_ms = node->end_ms;
+  return node;
+}
+
+/* The same element behind another list. */
+static list_node *
+list_push_same(space *sp, const list_node *before, const list_node *from)
+{
+  list_node *node = list_node_new(sp, before);
+
+  node->value = from->value;
+  node->expires_ms = from->expires_ms;
+  node->end_ms = from->end_ms;
+  node->gone_ms = from->gone_ms;
   return node;
 }
 
@@ -429,8 +517,8 @@ list_at(const list_node *list, uint32_t i)
 }
 
 const list_node *
-list_with(space *sp, uint32_t state, const list_node *list, uint32_t i,
-          value_ref value, uint64_t expires_ms)
+list_with(space *sp, uint32_t state, uint64_t ttl_ms, const list_node *list,
+          uint32_t i, value_ref value, uint64_t expires_ms)
 {
   const list_node *before;
 
@@ -439,24 +527,51 @@ list_with(space *sp, uint32_t state, const list_node *list, uint32_t i,
   if (list->count == i + 1)
     return value.len == MODEL_ABSENT
            ? list->before
-           : list_push(sp, state, list->before, value, expires_ms);
-  before = list_with(sp, state, list->before, i, value, expires_ms);
-  return list_push(sp, state, before, list->value, list->expires_ms);
+           : list_push(sp, state, ttl_ms, list->before, value, expires_ms);
+  before = list_with(sp, state, ttl_ms, list->before, i, value, expires_ms);
+  return list_push_same(sp, before, list);
 }
 
 cell
-cell_migrated(space *sp, uint32_t state, cell c, uint32_t version)
+cell_migrated(space *sp, cell c, uint32_t version)
 {
   const list_node *list = NULL;
   uint32_t i;
 
   c.value.version = (uint16_t)version;
   for (i = 0; c.list != NULL && i < c.list->count; i++) {
-    const list_node *node = list_at(c.list, i);
-    value_ref value = node->value;
+    list_node *node = list_push_same(sp, list, list_at(c.list, i));
 
-    value.version = (uint16_t)version;
-    list = list_push(sp, state, list, value, node->expires_ms);
+    node->value.version = (uint16_t)version;
+    list = node;
+  }
+  c.list = list;
+  return c;
+}
+
+/* What has expired once is not sure to come back. */
+static uint64_t
+gone_renewed(uint64_t gone_ms, uint64_t end_ms, uint64_t now_ms)
+{
+  return is_expired(gone_ms, now_ms) ? gone_ms : end_ms;
+}
+
+cell
+cell_renewed(space *sp, uint32_t state, uint64_t ttl_ms, cell c,
+             uint64_t now_ms)
+{
+  const list_node *list = NULL;
+  uint32_t i;
+
+  c.end_ms = space_end(sp, state, ttl_ms, c.value, c.expires_ms);
+  c.gone_ms = gone_renewed(c.gone_ms, c.end_ms, now_ms);
+  for (i = 0; c.list != NULL && i < c.list->count; i++) {
+    list_node *node = list_push_same(sp, list, list_at(c.list, i));
+
+    node->end_ms = space_end(sp, state, ttl_ms, node->value,
+                             node->expires_ms);
+    node->gone_ms = gone_renewed(node->gone_ms, node->end_ms, now_ms);
+    list = node;
   }
   c.list = list;
   return c;
@@ -478,13 +593,15 @@ list_matches(const space *sp, uint32_t state, const list_node *list,
       if (len <= (size_t)(end - p) - 4 &&
           value_equal(inner ? value_inner(node->value) : node->value,
                       sb_slice_of(p + 4, len))) {
-        if (end_is_over(sp, state, node->end_ms, from_ms))
+        if (end_is_over(sp, state, node->end_ms, from_ms) ||
+            (inner && is_expired(node->end_ms, from_ms) &&
+             (sp->states[state].flags & SB_STATE_SHOW_EXPIRED) == 0))
           return 0;
         p += 4 + len;
         continue;
       }
     }
-    if (!is_expired(node->end_ms, now_ms))
+    if (!is_expired(node->gone_ms, now_ms))
       return 0;
   }
   return p == end;

@@ -16,9 +16,12 @@
 #define MODEL_ABSENT UINT32_MAX
 
 /* What stands around the bytes of a value. */
+#define STAMP_LEN 8u
+#define STAMP_OFFSET 5u     /* of WRAP_STAMP_IN; values are longer */
 enum {
   WRAP_NONE,
-  WRAP_VALUE, WRAP_NULL     /* maps with nulls: a byte before it, or alone */
+  WRAP_VALUE, WRAP_NULL,    /* maps with nulls: a byte before it, or alone */
+  WRAP_STAMP, WRAP_STAMP_IN /* its time before it, or among its bytes */
 };
 
 typedef struct value_ref {
@@ -26,6 +29,7 @@ typedef struct value_ref {
   uint32_t len;             /* MODEL_ABSENT: no record */
   uint16_t version;         /* of the schema: its bytes show it */
   uint16_t wrap;
+  uint64_t stamp;           /* WRAP_STAMP and WRAP_STAMP_IN */
 } value_ref;
 
 typedef struct list_node {  /* immutable, from the space's arena */
@@ -33,6 +37,7 @@ typedef struct list_node {  /* immutable, from the space's arena */
   value_ref value;
   uint64_t expires_ms;      /* as stored */
   uint64_t end_ms;          /* what that means, 0 never */
+  uint64_t gone_ms;         /* since when it may be gone, 0 never */
   uint32_t count;           /* elements up to this one */
 } list_node;
 
@@ -41,6 +46,7 @@ typedef struct cell {
   uint64_t expires_ms;      /* as stored */
   const list_node *list;    /* the last element; lists only */
   uint64_t end_ms;          /* what expires_ms means, 0 never */
+  uint64_t gone_ms;         /* since when it may be gone, 0 never */
 } cell;
 
 typedef struct space_key {
@@ -67,8 +73,8 @@ typedef struct space_state {
   uint32_t form;
   space_element *elements;  /* of a queue, by key; else NULL */
   space_key *sorted;        /* their records by bytes */
-  uint32_t flags, time_kind;
-  uint64_t ttl_ms;
+  uint32_t flags, time_kind, time_offset;
+  uint64_t ttl_ms;          /* at first */
   int nulls;                /* typed maps: values may be null */
   int renews;               /* typed: reading renews the time */
   uint32_t cleanup;         /* typed: records looked at with each access */
@@ -131,20 +137,28 @@ int value_equal(value_ref value, sb_slice bytes);
 cell cell_absent(void);
 /* 1 gone for sure, 0 there for sure, -1 expired: may be either */
 int cell_is_absent(const cell *c, uint64_t now_ms);
-/* When a state's record of this expiry ends. */
-uint64_t space_end(const space *sp, uint32_t state, uint64_t expires_ms);
+/* When a state's record of this expiry ends with this time to live. */
+uint64_t space_end(const space *sp, uint32_t state, uint64_t ttl_ms,
+                   value_ref value, uint64_t expires_ms);
+/* The cell after its state got another time to live at `now_ms`. */
+cell cell_renewed(space *sp, uint32_t state, uint64_t ttl_ms, cell c,
+                  uint64_t now_ms);
+/* The length that makes a value of this size. */
+void value_resize(value_ref *value, size_t size);
 /* 1 if it must not be returned by what began at `from_ms`. */
 int end_is_over(const space *sp, uint32_t state, uint64_t end_ms,
                 uint64_t from_ms);
-const list_node *list_push(space *sp, uint32_t state, const list_node *before,
-                           value_ref value, uint64_t expires_ms);
+const list_node *list_push(space *sp, uint32_t state, uint64_t ttl_ms,
+                           const list_node *before, value_ref value,
+                           uint64_t expires_ms);
 /* The cell as it is with another schema version. */
-cell cell_migrated(space *sp, uint32_t state, cell c, uint32_t version);
+cell cell_migrated(space *sp, cell c, uint32_t version);
 /* Element `i` of a list, from 0; NULL if it has none. */
 const list_node *list_at(const list_node *list, uint32_t i);
 /* A list with one element replaced, or removed if value.len is absent. */
-const list_node *list_with(space *sp, uint32_t state, const list_node *list,
-                           uint32_t i, value_ref value, uint64_t expires_ms);
+const list_node *list_with(space *sp, uint32_t state, uint64_t ttl_ms,
+                           const list_node *list, uint32_t i, value_ref value,
+                           uint64_t expires_ms);
 /* A get's answer against a cell: 1 if it may be so. By `from_ms` what has
    expired must be gone; by `now_ms` it may be. */
 int cell_agrees(const space *sp, uint32_t state, const cell *c,

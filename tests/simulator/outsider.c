@@ -87,7 +87,8 @@ outsider_register(outsider *o)
 
     if (((o->attempt->states & mine) >> i & 1) == 0)
       continue;
-    life_state_options(o->l, i, o->attempt->versions[i], &options);
+    life_state_options(o->l, i, o->attempt->versions[i],
+                       o->attempt->ttls[i], &options);
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
     outsider_check(o, o->keyed->ops->register_state(o->keyed, &options, &info,

@@ -77,7 +77,7 @@ queue_set(subtask *t, uint32_t state, uint32_t key, int there)
   cell c = cell_absent();
 
   if (there)
-    c.value = (value_ref){ 0, 0, 0, 0 };
+    c.value = (value_ref){ 0, 0, 0, 0, 0 };
   act_set(t, space_cell(&t->job->l->sp, at), c);
 }
 

@@ -63,7 +63,7 @@ life_migrate(void *arg, uint32_t from, sb_slice value, sb_give_fn *give,
 
 void
 life_state_options(life *l, uint32_t state, uint32_t version,
-                   sb_state_options *options)
+                   uint64_t ttl_ms, sb_state_options *options)
 {
   const space_state *s = &l->sp.states[state];
 
@@ -75,11 +75,15 @@ life_state_options(life *l, uint32_t state, uint32_t version,
   options->name = sb_slice_of(s->name, strlen(s->name));
   options->blob = sb_slice_of(s->blob, strlen(s->blob));
   options->time_kind = s->time_kind;
-  options->ttl_ms = s->ttl_ms;
+  options->time_offset = s->time_offset;
+  options->ttl_ms = ttl_ms;
   options->migrate = life_migrate;
   options->migrate_arg = &l->migrators[state][version];
   if (s->form == FORM_TYPED && s->kind == SB_STATE_LIST)
-    options->schema_version = version * TYPED_LIST_VERSIONS;
+    options->schema_version = version * TYPED_LIST_VERSIONS +
+                              (ttl_ms != 0); /* elements have stamps */
+  if (s->form == FORM_TYPED && s->kind == SB_STATE_LIST)
+    options->flags &= ~SB_STATE_SHOW_EXPIRED;
 }
 
 uint32_t
@@ -185,7 +189,7 @@ subtask_register(subtask *t, uint32_t i, int known)
   sb_error err;
   sb_status status;
 
-  life_state_options(l, i, j->versions[i], &options);
+  life_state_options(l, i, j->versions[i], j->ttls[i], &options);
   if (l->migrates != 0 && rng_chance(&l->rng, 200))
     options.flags |= SB_STATE_MIGRATE_NOW;
   if (known && rng_chance(&l->rng, 30))
@@ -258,6 +262,25 @@ subtask_drop_some(subtask *t)
           space_group(&l->sp, k) >= t->group_first &&
           space_group(&l->sp, k) <= t->group_last)
         act_set(t, k, cell_absent());
+  }
+}
+
+/* What has expired by now may be gone already, whatever the time to live is
+   from now on. */
+static void
+subtask_renew(subtask *t)
+{
+  life *l = t->job->l;
+  size_t i;
+
+  for (i = 0; l->ttl_changes != 0 && i < l->sp.cells; i++) {
+    uint32_t state = space_place(&l->sp, i).state;
+    cell *c = &t->job->m.cells[i];
+
+    if ((t->states >> state & 1) && space_group(&l->sp, i) >= t->group_first &&
+        space_group(&l->sp, i) <= t->group_last)
+      *c = cell_renewed(&l->sp, state, t->job->ttls[state], *c,
+                        subtask_now_ms(t));
   }
 }
 
@@ -426,9 +449,10 @@ subtask_main(void *arg)
   job *j = t->job;
 
   subtask_keys(t);
-  t->bytes = sim_memory(NULL, j->l->value_max + 16);
+  t->bytes = sim_memory(NULL, j->l->value_max + 32);
   subtask_open_keyed(t);
   subtask_register_all(t);
+  subtask_renew(t);
   subtask_compare(t, rng_chance(&j->l->rng, 500) ? 20 : 0);
   subtask_drop_some(t);
   t->ready = 1;

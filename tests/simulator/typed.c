@@ -30,7 +30,7 @@ typed_spec(subtask *t, uint32_t state, char *value_type, sb_state_spec *spec)
   (void)sprintf(value_type, "v%u", version);
   spec->schema_version = version;
   spec->cleanup_per_access = s->cleanup;
-  spec->ttl_ms = s->ttl_ms;
+  spec->ttl_ms = t->job->ttls[state];
   spec->ttl_update = s->renews ? SB_TTL_READ_WRITE : SB_TTL_WRITE;
   spec->ttl_visibility = s->flags & SB_STATE_SHOW_EXPIRED
                          ? SB_TTL_UNLESS_CLEANED : SB_TTL_NEVER;
@@ -133,6 +133,10 @@ typed_value(subtask *t, uint32_t state)
     value.len = 9 + value.len % FOLD_LEN; /* has all its seed */
   if (s->kind == SB_STATE_LIST)
     value.len = value.len % 600 + 8;
+  if (s->kind == SB_STATE_LIST && s->ttl_ms != 0) {
+    value.wrap = WRAP_STAMP;
+    value.stamp = typed_stamp(t, state);
+  }
   if (!s->nulls)
     return value;
   value.wrap = WRAP_VALUE;
@@ -167,7 +171,7 @@ typed_stamp(const subtask *t, uint32_t state)
 void
 typed_set(subtask *t, place at, value_ref value, uint64_t stamp)
 {
-  cell c = { value, stamp, NULL, 0 };
+  cell c = { value, stamp, NULL, 0, 0 };
 
   act_set(t, space_cell(&t->job->l->sp, at), c);
 }
@@ -316,9 +320,9 @@ typed_changed(void *arg, sb_update *u)
     c->action = SB_UPDATE_KEEP;
   u->action = c->action;
   if (c->action == SB_UPDATE_IN_PLACE) {
-    c->value.len = (uint32_t)u->len - c->value.version % 3;
     if (c->value.wrap == WRAP_NULL)
       c->value.wrap = WRAP_VALUE;
+    value_resize(&c->value, u->len + (c->value.wrap == WRAP_VALUE));
     (void)typed_bytes(c->value, u->data);
   } else if (c->action == SB_UPDATE_PUT) {
     u->replacement = typed_bytes(c->value, c->t->bytes);

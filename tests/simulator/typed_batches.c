@@ -158,7 +158,7 @@ request_apply(typed_request *r)
   } else if (r->what == SB_OP_REMOVE) {
     act_set(t, space_cell(sp, at), cell_absent());
   } else if (s->kind == SB_STATE_LIST) {
-    c.list = list_push(sp, at.state, c.list, r->value, 0);
+    c.list = list_push(sp, at.state, 0, c.list, r->value, 0);
     act_set(t, space_cell(sp, at), c);
   } else if (s->kind == SB_STATE_REDUCING ||
              s->kind == SB_STATE_AGGREGATING) {

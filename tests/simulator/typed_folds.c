@@ -17,7 +17,7 @@ static value_ref
 fold_value(sb_slice bytes, uint32_t version)
 {
   value_ref value = { 0, (uint32_t)bytes.len - version % 3,
-                      (uint16_t)version, WRAP_NONE };
+                      (uint16_t)version, WRAP_NONE, 0 };
 
   memcpy(&value.seed, bytes.data, 8);
   return value;
@@ -265,7 +265,7 @@ static void
 fold_merged(subtask *t, place at, const uint32_t *numbers, size_t count)
 {
   uint64_t salt = fold_is_reducing(t, at) ? FOLD_ADD : FOLD_MERGE;
-  value_ref sum = { 0, MODEL_ABSENT, 0, 0 };
+  value_ref sum = { 0, MODEL_ABSENT, 0, 0, 0 };
   size_t i;
 
   for (i = 0; i < count; i++) {

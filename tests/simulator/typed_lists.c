@@ -55,7 +55,8 @@ list_input_add(subtask *t, place at, const list_input *in, size_t count,
   size_t i;
 
   for (i = 0; i < count; i++)
-    list = list_push(&t->job->l->sp, at.state, list, in->values[i], 0);
+    list = list_push(&t->job->l->sp, at.state, t->job->ttls[at.state], list,
+                     in->values[i], 0);
   return list;
 }
 
@@ -109,10 +110,40 @@ list_settle(subtask *t, place at, const list_input *in, int clears)
   typed_wrong(t, "list after a failure", at, status, bytes);
 }
 
+/* A call that waited took its stamps later, and they cannot be told from what
+   it stored before: such a list begins anew. */
+static int
+list_waited(subtask *t, place at, const list_input *in)
+{
+  sb_key key = space_sb_key(&t->job->l->sp, at, t->ids[at.state]);
+  sb_error err;
+
+  if (in->count == 0 || in->values[0].wrap != WRAP_STAMP ||
+      in->values[0].stamp == typed_stamp(t, at.state))
+    return 0;
+  if (job_tolerates(t->job, t->keyed->ops->clear(t->keyed, &key, &err), &err,
+                    "clearing a list"))
+    job_give_up(t->job, "a list's stamps are not known");
+  batches_sync(t);
+  list_set(t, at, NULL);
+  return 1;
+}
+
+static void
+list_done(subtask *t, place at, const list_input *in, int clears, int failed)
+{
+  if (failed)
+    list_settle(t, at, in, clears);
+  else
+    list_set(t, at, list_input_add(t, at, in, in->count,
+                                   clears ? NULL : list_of(t, at)));
+}
+
 static void
 list_change(subtask *t, place at, size_t count, int clears)
 {
   sb_list *list = t->handles[at.state].list;
+  int failed;
   list_input in;
   sb_error err;
   sb_status status;
@@ -127,11 +158,9 @@ list_change(subtask *t, place at, size_t count, int clears)
   if (count != 0 || clears)
     batches_settled(t, space_cell(&t->job->l->sp, at), status);
   memset(in.room, 0xB5, TYPED_SOME * LIST_ROOM);
-  if (job_tolerates(t->job, status, &err, "a list's change"))
-    list_settle(t, at, &in, clears);
-  else
-    list_set(t, at, list_input_add(t, at, &in, count,
-                                   clears ? NULL : list_of(t, at)));
+  failed = job_tolerates(t->job, status, &err, "a list's change");
+  if (!clears || !list_waited(t, at, &in))
+    list_done(t, at, &in, clears, failed);
   sim_scratch_free(&t->job->l->s, in.room);
 }
 
@@ -171,7 +200,8 @@ list_get(subtask *t, place at)
   if (status == SB_NOT_FOUND ||
       job_tolerates(t->job, status, &err, "sb_list_each"))
     return;
-  if (n != 0 && list_of(t, at)->count >= 3)
+  if (n != 0 && list_of(t, at)->count >= 3 &&
+      t->job->l->sp.states[at.state].ttl_ms == 0)
     typed_wrong(t, "list each", at, status, elements);
 }
 
@@ -196,6 +226,7 @@ list_visit(subtask *t, place at, sb_visitor *visitor, const sb_row *row)
 {
   life *l = t->job->l;
   uint8_t *room = sim_scratch(&l->s, TYPED_SOME * LIST_ROOM);
+  int failed;
   list_input in;
   sb_error err;
   sb_status status;
@@ -203,12 +234,62 @@ list_visit(subtask *t, place at, sb_visitor *visitor, const sb_row *row)
   list_input_make(t, at, (size_t)rng_below(&l->rng, TYPED_SOME), &in);
   status = sb_visitor_update(visitor, row, list_packed(&in, room), &err);
   batches_settled(t, space_cell(&l->sp, at), status);
-  if (job_tolerates(t->job, status, &err, "sb_visitor_update"))
-    list_settle(t, at, &in, 1);
-  else
-    list_set(t, at, list_input_add(t, at, &in, in.count, NULL));
+  failed = job_tolerates(t->job, status, &err, "sb_visitor_update");
+  if (!list_waited(t, at, &in))
+    list_done(t, at, &in, 1, failed);
   sim_scratch_free(&l->s, in.room);
   sim_scratch_free(&l->s, room);
+}
+
+/* The number of the row's element, the `i`th or, if those before it may have
+   expired, a later one; of no row: none may be missing. */
+static uint32_t
+list_row(subtask *t, place at, const list_node *list, uint32_t i,
+         const sb_row *row, uint64_t from)
+{
+  uint64_t now = subtask_now_ms(t);
+
+  for (;; i++) {
+    const list_node *node = list_at(list, i);
+
+    if (row == NULL && node == NULL)
+      return i;
+    if (row != NULL && node != NULL &&
+        value_equal(value_inner(node->value), row->value)) {
+      if ((t->job->l->sp.states[at.state].flags & SB_STATE_SHOW_EXPIRED) ||
+          node->end_ms == 0 || node->end_ms > from)
+        return i;
+      typed_wrong(t, "list iterator: it has expired", at, SB_OK, row->value);
+    }
+    if (node == NULL || node->gone_ms == 0 || node->gone_ms > now)
+      typed_wrong(t, "list iterator", at, row == NULL ? SB_END : SB_OK,
+                  row == NULL ? sb_slice_of(NULL, 0) : row->value);
+  }
+}
+
+static void
+list_change_row(subtask *t, place at, sb_iterator *iterator,
+                const list_node *node)
+{
+  life *l = t->job->l;
+  const list_node *list = list_of(t, at);
+  value_ref value = typed_value(t, at.state);
+  uint32_t i = node->count - 1;
+  sb_error err;
+  sb_status status;
+
+  if (rng_chance(&l->rng, 500)) {
+    status = sb_iterator_remove(iterator, &err);
+    value.len = MODEL_ABSENT;
+  } else {
+    status = sb_iterator_set(iterator, typed_bytes(value, t->bytes), &err);
+  }
+  if (status == SB_NOT_FOUND && err.status == status && node->gone_ms != 0 &&
+      node->gone_ms <= subtask_now_ms(t))
+    return;
+  if (!job_tolerates(t->job, status, &err, "a list iterator's change"))
+    list_set(t, at, list_with(&l->sp, at.state, t->job->ttls[at.state], list,
+                              i, value, 0));
 }
 
 /* From the first element on, up to one that is removed or set. */
@@ -216,9 +297,9 @@ static void
 list_iterate(subtask *t, place at)
 {
   life *l = t->job->l;
-  const list_node *list = list_of(t, at);
+  const list_node *list;
   uint32_t i, stop = (uint32_t)rng_below(&l->rng, 12);
-  value_ref value = typed_value(t, at.state);
+  uint64_t from;
   sb_iterator *iterator;
   sb_row row;
   sb_error err;
@@ -226,32 +307,22 @@ list_iterate(subtask *t, place at)
 
   batches_drain(t);
   list = list_of(t, at);
+  from = subtask_from_ms(t, at.state);
   status = sb_list_iterate(t->handles[at.state].list, &iterator, &err);
   if (job_tolerates(t->job, status, &err, "sb_list_iterate"))
     return;
   for (i = 0; (status = sb_iterator_next(iterator, &row, &err)) == SB_OK;
        i++) {
-    const list_node *node = list_at(list, i);
-
-    if (node == NULL || !value_equal(value_inner(node->value), row.value))
-      typed_wrong(t, "list iterator", at, SB_OK, row.value);
-    if (i == stop)
+    i = list_row(t, at, list, i, &row, from);
+    if (i >= stop)
       break;
   }
-  if (status == SB_END && list != NULL && i != list->count)
-    typed_wrong(t, "list iterator's end", at, SB_END, sb_slice_of(NULL, 0));
-  if (status != SB_OK && status != SB_END)
+  if (status == SB_END)
+    (void)list_row(t, at, list, i, NULL, from);
+  else if (status != SB_OK)
     (void)job_tolerates(t->job, status, &err, "sb_iterator_next");
-  if (status == SB_OK) {
-    if (rng_chance(&l->rng, 500)) {
-      status = sb_iterator_remove(iterator, &err);
-      value.len = MODEL_ABSENT;
-    } else {
-      status = sb_iterator_set(iterator, typed_bytes(value, t->bytes), &err);
-    }
-    if (!job_tolerates(t->job, status, &err, "a list iterator's change"))
-      list_set(t, at, list_with(&l->sp, at.state, list, i, value, 0));
-  }
+  else
+    list_change_row(t, at, iterator, list_at(list, i));
   sb_iterator_close(iterator);
 }
 
@@ -284,8 +355,8 @@ list_merge(subtask *t, place at)
     if (numbers[i] == at.ns)
       continue;
     for (k = 0; added != NULL && k < added->count; k++)
-      to = list_push(&l->sp, at.state, to, list_at(added, k)->value,
-                     list_at(added, k)->expires_ms);
+      to = list_push(&l->sp, at.state, t->job->ttls[at.state], to,
+                     list_at(added, k)->value, 0);
     list_set(t, at, to);
     list_set(t, from, NULL);
   }

@@ -244,7 +244,7 @@ walk_element(subtask *t, walk *w, size_t index, sb_slice bytes)
       walk_fail(t, w, index, "an element that has expired", bytes);
     if (node == NULL || value_equal(node->value, bytes))
       return;
-    if (node->end_ms == 0 || node->end_ms > now)
+    if (node->gone_ms == 0 || node->gone_ms > now)
       walk_fail(t, w, index, "another element", bytes);
   }
 }
@@ -368,7 +368,7 @@ walk_end(subtask *t, walk *w)
       walk_fail(t, w, i, "a row is missing", none);
     for (node = c->list; node != NULL && node->count > w->seen[i];
          node = node->before)
-      if (node->end_ms == 0 || node->end_ms > now)
+      if (node->gone_ms == 0 || node->gone_ms > now)
         walk_fail(t, w, i, "an element is missing", none);
   }
 }
@@ -378,7 +378,7 @@ walk_end(subtask *t, walk *w)
 static int
 is_over_by(const list_node *node, uint64_t now_ms)
 {
-  return node != NULL && node->end_ms != 0 && node->end_ms <= now_ms;
+  return node != NULL && node->gone_ms != 0 && node->gone_ms <= now_ms;
 }
 
 static void
@@ -425,7 +425,7 @@ walk_write(subtask *t, walk *w)
   if (!is_list)
     c = t->job->m.cells[w->row_cell];
   if (is_list)
-    c.list = list_with(&l->sp, w->state, c.list, w->row_element, value,
+    c.list = list_with(&l->sp, w->state, t->job->ttls[w->state], c.list, w->row_element, value,
                        expires);
   else
     c.value = value, c.expires_ms = removes ? 0 : expires;
