@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sbctl checkpoints verify and savepoint verify: _metadata, manifests and every
- * byte of every segment. A segment that several checkpoints share is read once.
+ * sbctl checkpoints verify, savepoint verify: _metadata, manifests and every
+ * byte of every segment. What several checkpoints share is read once.
  */
 #include "config.h"
 
