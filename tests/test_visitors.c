@@ -55,6 +55,72 @@ test_batches(void)
   free(seen);
 }
 
+/* The number that make_key was given. */
+static unsigned
+made_key(const sb_row *row)
+{
+  char copy[16] = "";
+
+  if (row->key.len > 4 && row->key.len < sizeof copy)
+    memcpy(copy, (const char *)row->key.data + 4, row->key.len - 4);
+  return (unsigned)atoi(copy);
+}
+
+/* A scan of what is in memory alone gives what is there when its turn comes:
+   nothing that was removed, values as they were put last, longer ones too. */
+static void
+test_current_rows(void)
+{
+  enum { MANY = 3000 };
+  static uint64_t now[MANY][3];
+  static uint8_t seen[MANY];
+  uint32_t state;
+  unsigned i, j, round, wrong = 0, rows;
+  sb_keyed *k;
+  sb_cursor *c;
+  sb_row row;
+  sb_key at;
+
+  open_backend("16mb", 1);
+  k = open_all();
+  state = add_state(k, "values", SB_STATE_VALUE);
+  for (round = 0; round < 3; round++) {
+    memset(now, 0, sizeof now);
+    memset(seen, 0, sizeof seen);
+    for (i = 0; i < MANY; i++) {
+      now[i][0] = i + 1;
+      at = make_key(state, i);
+      check_ok(k->ops->put(k, &at, sb_slice_of(now[i], 8), 0, &err));
+    }
+    c = open_scan(k, state, round == 1 ? SB_SCAN_KEYS : 0, NULL);
+    for (rows = 0; k->ops->scan_next(k, c, &row, &err) == SB_OK; rows++) {
+      i = made_key(&row);
+      wrong += i >= MANY || seen[i]++ != 0 || now[i][0] == 0;
+      if (round != 1)
+        wrong += memcmp(row.value.data, now[i], row.value.len) != 0 ||
+                 row.value.len != (now[i][1] != 0 ? 24u : 8u);
+      for (j = 0; round != 0 && j < 2; j++) {
+        i = (unsigned)(next_random() % MANY);
+        at = make_key(state, i);
+        if (now[i][0] == 0)
+          continue;
+        now[i][0] = next_random() % 2 == 0 ? 0 : now[i][0] + MANY;
+        now[i][1] = now[i][2] = now[i][0];
+        check_ok(now[i][0] == 0
+                   ? k->ops->remove(k, &at, &err)
+                   : k->ops->put(k, &at, sb_slice_of(now[i], 24), 0, &err));
+      }
+    }
+    k->ops->scan_close(k, c);
+    for (i = 0; i < MANY; i++)
+      wrong += now[i][0] != 0 && !seen[i];
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT_EQUAL(rows == MANY, round == 0);
+  }
+  k->ops->close(k);
+  close_backend();
+}
+
 /* ---- visitors ------------------------------------------------------------ */
 
 enum { VISITED = 1500, VISITORS = 3 };
@@ -289,6 +355,7 @@ int
 main(int argc, char **argv)
 {
   static const tap_case cases[] = {
+  { "rows are what is there when their turn comes", test_current_rows },
     { "batches", test_batches },
     { "visitors", test_visitors },
     { "no memory", test_no_memory },

@@ -12,6 +12,7 @@
 
 #define SCAN_AHEAD ((size_t)256 << 10)
 #define SCAN_RETURNED 4u /* chunks */
+#define SCAN_CELLS_AHEAD 4u
 
 /* ---- segment side -------------------------------------------------------- */
 
@@ -356,12 +357,19 @@ scan_refresh(sb_cursor *c, sb_error *err)
 static void
 scan_lend_last(sb_cursor *c, const scan_key *m)
 {
-  if (c->last_lent)
+  if (c->has_last && c->last_lent && c->range.has_key)
     c->last.subkey = sb_slice_of(m->at + m->key_len + m->ns_len,
                                  m->subkey_len);
   else
     scan_key_record(c, m, &c->last);
   c->has_last = c->last_returned = c->last_lent = 1;
+}
+
+static void
+scan_fetch(const scan_key *m)
+{
+  __builtin_prefetch(m->cell);
+  __builtin_prefetch((const char *)m->cell + 64);
 }
 
 /* The next row straight from a cell. SB_NOT_FOUND: none, or the others are to
@@ -374,9 +382,12 @@ scan_next_member(sb_cursor *c, sb_row *row)
   while (s->alone && s->at < s->count && s->moves == c->keyed->moves) {
     const scan_key *m = &s->keys[s->at++];
 
+    if (s->at + SCAN_CELLS_AHEAD < s->count)
+      scan_fetch(m + SCAN_CELLS_AHEAD);
     if (m->cell->flags & CELL_TOMBSTONE)
       continue;
-    m->cell->referenced = 1;
+    if (c->range.has_ns)
+      m->cell->referenced = 1; /* a scan of everything says nothing about use */
     row->value = sb_slice_of(cell_value(m->cell), m->cell->value_len);
     row->expires_ms = cell_expires(m->cell);
     if (scan_judge(c, row) != SB_OK)

@@ -31,8 +31,8 @@ typedef struct scan_keys {
   uint32_t group_last;
   int more;             /* there are others behind them, to be collected */
   int complete;         /* segments have nothing that memory has not */
-  int alone;            /* they are all there is of one key: while no cell has
-                           moved each is a row as it stands */
+  int alone;            /* they are all there is of the key or key group: while
+                           no cell has moved each is a row as it stands */
 } scan_keys;
 
 struct sb_cursor {

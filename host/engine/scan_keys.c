@@ -22,6 +22,9 @@ typedef struct collect {
   sort_entry *entries;   /* `few`, or allocated */
   size_t count, cap, limit;
   uint64_t hash;         /* of the one key */
+  size_t bytes;          /* of the keys, or more */
+  int one_group;         /* prefixes are hashes: they order the entries, */
+  int with_ns;           /* unless there are namespaces */
   record bound;  /* all after it are left for the next batch */
   int has_bound;
   int more;      /* some were left */
@@ -45,13 +48,32 @@ collect_record(const collect *b, const cell *cl, record *r)
   cell_record(cl, b->cursor->state->id, b->cursor->state->ordered, r);
 }
 
+static int
+collect_is_hashed(const collect *b)
+{
+  return b->one_group && !b->with_ns;
+}
+
+static void
+collect_sort(collect *b)
+{
+  keyed *k = b->cursor->keyed;
+
+  if (b->cursor->range.has_key)
+    sort_members(k, b->entries, b->count);
+  else if (collect_is_hashed(b))
+    sort_hashed(k, b->entries, b->count);
+  else
+    sort_cells(k, b->entries, b->count);
+}
+
 /* Keeps the smaller half when there are too many. */
 static void
 collect_trim(collect *b)
 {
   if (b->count < 2 * b->limit)
     return;
-  sort_cells(b->cursor->keyed, b->entries, b->count);
+  collect_sort(b);
   b->count = b->limit;
   collect_record(b, b->entries[b->count - 1].cell, &b->bound);
   b->has_bound = 1;
@@ -87,6 +109,26 @@ collect_free(collect *b)
   engine_release(b->cursor->keyed->engine, b->cap * sizeof *b->entries);
 }
 
+static size_t
+collect_key_len(const cell *cl)
+{
+  return (size_t)cl->key_len + cl->ns_len + cl->subkey_len;
+}
+
+/* 1 if there is no memory for it. */
+static int
+collect_add(collect *b, cell *cl, uint64_t hash)
+{
+  if (b->count == b->cap && !collect_grow(b))
+    return 1;
+  b->entries[b->count].prefix = hash;
+  b->entries[b->count++].cell = cl;
+  b->bytes += collect_key_len(cl);
+  b->with_ns |= cl->ns_len != 0;
+  collect_trim(b);
+  return 0;
+}
+
 static int
 collect_cell(void *arg, cell *cl)
 {
@@ -103,12 +145,20 @@ collect_cell(void *arg, cell *cl)
     return 0;
   if (b->has_bound && record_compare(&r, &b->bound) > 0)
     return 0;
-  if (b->count == b->cap && !collect_grow(b))
-    return 1;
-  b->entries[b->count].prefix = 0;
-  b->entries[b->count++].cell = cl;
-  collect_trim(b);
-  return 0;
+  return collect_add(b, cl, r.hash);
+}
+
+/* All of a table, or all without a namespace. */
+static int
+collect_any_cell(collect *b, cell *cl)
+{
+  if (b->has_bound)
+    return collect_cell(b, cl);
+  if ((cl->flags & (CELL_TOMBSTONE | CELL_CLEAR)) ||
+      (b->cursor->range.has_ns && cl->ns_len != 0))
+    return 0;
+  return collect_add(b, cl,
+                     record_hash(sb_slice_of(cell_key(cl), cl->key_len)));
 }
 
 void
@@ -132,11 +182,7 @@ collect_member(void *arg, cell *cl)
 
   if (cl->flags & (CELL_TOMBSTONE | CELL_CLEAR))
     return 0;
-  if (b->count == b->cap && !collect_grow(b))
-    return 1;
-  b->entries[b->count].prefix = 0;
-  b->entries[b->count++].cell = cl;
-  return 0;
+  return collect_add(b, cl, 0);
 }
 
 /* One cell is enough to say that the key is there. */
@@ -219,12 +265,17 @@ collect_table(collect *b)
   const sb_cursor *c = b->cursor;
   const table *t = &c->state->tables[c->key_group -
                                      c->keyed->key_group_first];
+  int any = !c->has_last && c->range.start.len == 0 && c->range.end.len == 0;
   uint32_t i;
 
+  b->one_group = !c->state->ordered;
   for (i = 0; t->slots != NULL && i <= t->mask && !b->failed; i++) {
+    uint64_t slot = t->slots[i];
+
     collect_fetch(slot_entry(t->slots[(i + KEYS_AHEAD) & t->mask]));
-    if (t->slots[i] > TABLE_GONE)
-      (void)collect_cell(b, slot_entry(t->slots[i]));
+    if (slot > TABLE_GONE)
+      (void)(any ? collect_any_cell(b, slot_entry(slot))
+                 : collect_cell(b, slot_entry(slot)));
   }
 }
 
@@ -283,12 +334,6 @@ scan_keys_drop(sb_cursor *c)
   buf_clear(&s->bytes);
 }
 
-static size_t
-collect_key_len(const cell *cl)
-{
-  return (size_t)cl->key_len + cl->ns_len + cl->subkey_len;
-}
-
 /* Bytes of the keys that will be kept; the others come with the next batch. */
 static size_t
 collect_bytes(collect *b)
@@ -296,6 +341,8 @@ collect_bytes(collect *b)
   size_t max = b->cursor->keyed->engine->memory_limit / KEYS_BYTES_SHARE;
   size_t bytes = 0, i;
 
+  if (b->bytes <= max)
+    return b->bytes;
   for (i = 0; i < b->count; i++) {
     bytes += collect_key_len(b->entries[i].cell);
     if (bytes > max && i > 0 && i + 1 < b->count) {
@@ -307,8 +354,9 @@ collect_bytes(collect *b)
 }
 
 static void
-collect_copy_key(const collect *b, const cell *cl, scan_keys *s)
+collect_copy_key(const collect *b, const sort_entry *entry, scan_keys *s)
 {
+  const cell *cl = entry->cell;
   scan_key *m = &s->keys[s->count++];
   uint8_t *at = s->bytes.data + s->bytes.len;
   size_t len = collect_key_len(cl);
@@ -316,6 +364,8 @@ collect_copy_key(const collect *b, const cell *cl, scan_keys *s)
 
   if (b->cursor->range.has_key)
     r.hash = b->hash;
+  else if (collect_is_hashed(b))
+    r.hash = entry->prefix;
   else
     collect_record(b, cl, &r);
   memcpy(at, cell_key(cl), len);
@@ -327,6 +377,21 @@ collect_copy_key(const collect *b, const cell *cl, scan_keys *s)
   m->key_len = cl->key_len;
   m->ns_len = cl->ns_len;
   m->subkey_len = cl->subkey_len;
+}
+
+/* Is there nothing else in the key group, and each place a row? */
+static int
+collect_is_all(const collect *b)
+{
+  const sb_cursor *c = b->cursor;
+  size_t runs;
+
+  if (c->merge_open || ((c->flags & SB_SCAN_KEYS) && c->state->subkeyed))
+    return 0;
+  if (c->range.has_key)
+    return c->keys.complete && (c->flags & SB_SCAN_KEYS) == 0;
+  (void)version_runs(c->keyed->version, c->key_group, &runs);
+  return b->one_group && runs == 0;
 }
 
 /* Copies the sorted keys, so that cells may come and go. */
@@ -349,15 +414,17 @@ collect_copy(collect *b)
     s->charged += s->bytes.cap;
   if (s->charged != 0)
     engine_charge(k->engine, s->charged);
-  for (i = 0; i < b->count; i++)
-    collect_copy_key(b, b->entries[i].cell, s);
+  for (i = 0; i < b->count; i++) {
+    if (i + KEYS_AHEAD < b->count)
+      collect_fetch(b->entries[i + KEYS_AHEAD].cell);
+    collect_copy_key(b, &b->entries[i], s);
+  }
   s->more = b->more;
   s->complete = b->complete && !b->more; /* the rest may be evicted */
   s->group_last = b->group_last;
   if (b->more)
     s->group_last = s->keys[s->count - 1].key_group;
-  s->alone = s->complete && c->range.has_key && !c->merge_open &&
-             (c->flags & SB_SCAN_KEYS) == 0;
+  s->alone = collect_is_all(b);
   s->moves = k->moves;
   s->valid = 1;
   return SB_OK;
@@ -394,10 +461,7 @@ scan_collect(sb_cursor *c, sb_error *err)
   else
     collect_table(&b);
   if (!b.failed) {
-    if (c->range.has_key)
-      sort_members(c->keyed, b.entries, b.count);
-    else
-      sort_cells(c->keyed, b.entries, b.count);
+    collect_sort(&b);
     /* What was left out comes behind these, but not behind all. */
     if (b.more && b.count > b.limit)
       b.count = b.limit;

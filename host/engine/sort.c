@@ -227,6 +227,14 @@ sort_cells(keyed *k, sort_entry *entries, size_t count)
 }
 
 void
+sort_hashed(keyed *k, sort_entry *entries, size_t count)
+{
+  sorter s = { k, 1, 0 };
+
+  sort_run(&s, entries, count, sort_depth(count));
+}
+
+void
 sort_members(keyed *k, sort_entry *entries, size_t count)
 {
   sorter s = { k, 0, 1 };

@@ -14,5 +14,8 @@ typedef struct sort_entry {
 void sort_cells(keyed *k, sort_entry *entries, size_t count);
 /* The same for cells of one key and namespace, none of them a clear marker. */
 void sort_members(keyed *k, sort_entry *entries, size_t count);
+/* The same for cells of one key group and state, none in a namespace; prefixes
+   are the hashes of their keys. */
+void sort_hashed(keyed *k, sort_entry *entries, size_t count);
 
 #endif
