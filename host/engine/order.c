@@ -384,13 +384,18 @@ order_seek(const order_tree *o, sb_slice key, int after,
 cell *
 order_step(order_place *place)
 {
+  const uint64_t *entries;
+
   if (place->node != NULL && place->at == place->node->count) {
     place->node = place->node->next;
     place->at = 0;
   }
   if (place->node == NULL)
     return NULL;
-  return slot_entry(order_entries(place->node)[place->at++]);
+  entries = order_entries(place->node);
+  if (place->at + ORDER_AHEAD < place->node->count)
+    __builtin_prefetch(slot_entry(entries[place->at + ORDER_AHEAD]));
+  return slot_entry(entries[place->at++]);
 }
 
 /* ---- inserting ---------------------------------------------------------- */

@@ -619,6 +619,8 @@ sb_queue_poll_batch(sb_queue *queue, sb_slice until,
   size_t taken = 0, i;
   int each;
 
+  if (count != NULL)
+    *count = 0;
   if (status == SB_OK && max != 0)
     status = queue_need_room(queue, elements, err);
   if (status != SB_OK)

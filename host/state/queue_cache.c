@@ -111,6 +111,7 @@ queue_head_fix(queue_cache *cache, uint32_t index)
   queue_head *head = &cache->heads[index];
   uint32_t i = cache->leaves + index, *winners = cache->winners;
   uint32_t winner = index;
+  uint64_t prefix, more; /* of the winner */
 
   head->prefix = head->more = 0;
   head->rank = QUEUE_UNKNOWN;
@@ -124,11 +125,21 @@ queue_head_fix(queue_cache *cache, uint32_t index)
     head->prefix = head->more = UINT64_MAX;
   else if (head->rank != QUEUE_UNKNOWN)
     queue_head_set(cache, head, queue_group_head(group));
+  prefix = head->prefix;
+  more = head->more;
   for (; i > 1; i /= 2) {
     uint32_t other = winners[i ^ 1];
+    const queue_head *o = &cache->heads[other];
+    uint64_t before = (uint64_t)(o->prefix < prefix) |
+                      ((uint64_t)(o->prefix == prefix) &
+                       (uint64_t)(o->more < more));
 
-    if (queue_is_before(cache, other, winner))
-      winner = other;
+    if (o->more == more && o->prefix == prefix)
+      before = (uint64_t)queue_tie_before(cache, other, winner);
+    /* Nobody could predict a branch here. */
+    winner ^= (winner ^ other) & (0u - (uint32_t)before);
+    prefix ^= (prefix ^ o->prefix) & (0u - before);
+    more ^= (more ^ o->more) & (0u - before);
     winners[i / 2] = winner;
   }
 }
