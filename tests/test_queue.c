@@ -1077,6 +1077,38 @@ test_late_faults(void)
   end_plain();
 }
 
+/* Polled one by one below an old front, with others that come before and
+   behind them and some that come again. */
+static void
+test_late_singles(void)
+{
+  enum { FEW = 400 };
+  uint64_t id = 0;
+  uint32_t i, round;
+
+  begin_plain("4mb", 1);
+  add_numbers(1000000, 20, 0);
+  checkpoint(++id, &keyed, 1);
+  poll_numbers(1000000, 20);
+  checkpoint(++id, &keyed, 1);
+  for (round = 0; round < 3; round++) {
+    add_numbers(1000, FEW, 0);
+    if (round != 0)
+      checkpoint(++id, &keyed, 1);
+    for (i = 0; i < FEW; i += 4) {
+      poll_numbers(1000 + i, 4);
+      add_numbers(1000 + i, 1, 0);        /* again */
+      add_numbers(500 + i, 1, 0);         /* before all */
+      poll_numbers(500 + i, 1);
+      poll_numbers(1000 + i, 1);
+      if (round == 2 && i == FEW / 2)
+        checkpoint(++id, &keyed, 1);
+    }
+    CU_ASSERT_EQUAL(count_rows(keyed, state, 0, NULL), 0);
+  }
+  end_plain();
+}
+
 static const tap_case cases[] = {
   { "model", test_model },
   { "front alone", test_front_alone },
@@ -1088,6 +1120,7 @@ static const tap_case cases[] = {
   { "no place", test_no_place },
   { "faults", test_faults },
   { "late faults", test_late_faults },
+  { "late singles", test_late_singles },
 };
 
 int

@@ -216,16 +216,35 @@ front_in_run(reader_ctx *r, segment *s, const place *p, sb_error *err)
 
 /* ---- moving on ---------------------------------------------------------- */
 
+/* The least key whose first 8 bytes are `prefix`. */
+static sb_slice
+front_least_key(uint64_t prefix, uint8_t bytes[8])
+{
+  size_t len = 8;
+
+  prefix = __builtin_bswap64(prefix);
+  store_u64(bytes, prefix);
+  while (len != 0 && bytes[len - 1] == 0)
+    len--;
+  return sb_slice_of(bytes, len);
+}
+
 /* Below the front of an earlier epoch there may be records that came after it
    and must stay: so each one that goes gets its tombstone. */
 static sb_status
 front_remove_each(keyed *k, const place *p, sb_slice bound, sb_error *err)
 {
   sb_scan_options range = { .struct_size = sizeof range };
+  const table *t = &p->state->tables[p->table];
+  uint64_t prefix = order_prefix(p->key.key);
+  uint8_t least[8];
   sb_cursor *cursor;
   sb_status status;
   sb_row row;
 
+  /* The tombstones of those that went before are not passed again. */
+  if (t->order != NULL)
+    range.start = front_least_key(t->order->alive, least);
   range.state = p->state->index;
   range.key_group_first = range.key_group_last = p->key.key_group;
   range.end = bound;
@@ -238,7 +257,11 @@ front_remove_each(keyed *k, const place *p, sb_slice bound, sb_error *err)
       break;
   }
   scan_close(&k->base, cursor);
-  return status == SB_END ? SB_OK : status;
+  if (status != SB_END)
+    return status;
+  if (t->order != NULL && t->order->alive < prefix)
+    t->order->alive = prefix;
+  return SB_OK;
 }
 
 static sb_status

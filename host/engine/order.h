@@ -31,6 +31,8 @@ struct order_tree {
   uint64_t changes;     /* grows whenever places end */
   uint64_t front;       /* slot of the clear marker, 0 none */
   uint64_t low;         /* no key's first 8 bytes are less */
+  uint64_t alive;       /* no record of the key group that is still there has
+                           a key whose first 8 bytes are less */
   uint64_t swept;       /* the epoch of the last order_sweep */
   int hinted;           /* `hint` is where the last search ended, and nothing
                            has changed since */

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include "host/engine/order.h"
 #include "host/engine/reader.h"
 #include "host/engine/space.h"
 
@@ -228,6 +229,20 @@ write_join(keyed *k, const place *p, cell *old, cell *c)
   return SB_OK;
 }
 
+/* A record comes to an ordered state, maybe before all that are there. */
+static void
+write_lower_alive(const place *p, uint16_t flags)
+{
+  order_tree *o = write_table(p)->order;
+  uint64_t prefix;
+
+  if (o == NULL || (flags & (CELL_TOMBSTONE | CELL_CLEAR)) != 0)
+    return;
+  prefix = order_prefix(p->key.key);
+  if (prefix < o->alive)
+    o->alive = prefix;
+}
+
 sb_status
 write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
            uint64_t expires_ms, size_t slack, cell **out, sb_error *err)
@@ -241,6 +256,8 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
   flags |= write_layout(p, flags, expires_ms);
   if (old != NULL)
     write_mark_group(p, old, flags);
+  if (p->state->ordered)
+    write_lower_alive(p, flags);
   if (old != NULL && write_is_current(k, old) &&
       write_in_place(old, value, flags, expires_ms)) {
     if (out != NULL)
