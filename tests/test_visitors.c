@@ -355,7 +355,7 @@ int
 main(int argc, char **argv)
 {
   static const tap_case cases[] = {
-  { "rows are what is there when their turn comes", test_current_rows },
+    { "rows are what is there when their turn comes", test_current_rows },
     { "batches", test_batches },
     { "visitors", test_visitors },
     { "no memory", test_no_memory },
