@@ -81,7 +81,7 @@ evict_spare(keyed *k, uint64_t *slot, cell *c, size_t bytes)
   k->clean_open->used += bytes;
   k->clean_open->cells++;
   k->clean_open->kept++;
-  *slot = (*slot & 0xFFFF000000000000ull) | (uint64_t)(uintptr_t)copy;
+  slot_replace(slot, copy);
   return 1;
 }
 

@@ -178,6 +178,13 @@ slot_entry(uint64_t slot)
   return (void *)(uintptr_t)(slot & 0xFFFFFFFFFFFFull);
 }
 
+/* Another cell of the same place. */
+static inline void
+slot_replace(uint64_t *slot, const void *entry)
+{
+  *slot = (*slot & 0xFFFF000000000000ull) | (uint64_t)(uintptr_t)entry;
+}
+
 static inline void
 table_prefetch(const table *t, uint64_t id)
 {

@@ -285,10 +285,11 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
   if (old != NULL) {
     if (write_is_current(k, old))
       old->flags |= CELL_DEAD;
-    table_remove(t, table_slot(t, p->id, old));
+    slot_replace(table_slot(t, p->id, old), c);
     k->moves++;
+  } else {
+    table_insert(t, p->id, c);
   }
-  table_insert(t, p->id, c);
   if (out != NULL)
     *out = c;
   return SB_OK;
