@@ -391,7 +391,7 @@ AT(sb_keyed_stats, memory_limit, 152);
 AT(sb_keyed_stats, block_hits, 160);
 AT(sb_keyed_stats, block_misses, 168);
 
-SIZE(sb_keyed_ops, 312);
+SIZE(sb_keyed_ops, 320);
 AT(sb_keyed_ops, struct_size, 0);
 AT(sb_keyed_ops, abi_version, 4);
 AT(sb_keyed_ops, register_state, 8);
@@ -432,6 +432,7 @@ AT(sb_keyed_ops, describe, 280);
 AT(sb_keyed_ops, append_all, 288);
 AT(sb_keyed_ops, prefetch, 296);
 AT(sb_keyed_ops, put_all, 304);
+AT(sb_keyed_ops, replace_all, 312);
 
 SIZE(sb_keyed, 8);
 AT(sb_keyed, ops, 0);

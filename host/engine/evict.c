@@ -10,36 +10,41 @@
 #include "host/engine/order.h"
 #include "host/engine/space.h"
 
-/* The group of a grouped cell. */
-static group *
-evict_group(const keyed *k, const cell *c, table **groups)
+/* The slot of the group of a grouped cell. */
+static uint64_t *
+evict_group_slot(const keyed *k, const cell *c, table **groups)
 {
   const state *s = k->states[c->state];
   record r;
 
   *groups = &s->groups[c->key_group - k->key_group_first];
   cell_record(c, s->id, s->ordered, &r);
-  return group_find(*groups, record_group_id(s->id, r.ns, record_hash(r.key)),
-                    group_check(&r));
+  return group_slot(*groups, record_group_id(s->id, r.ns, r.hash), &r);
 }
 
 void
 evict_leave_group(keyed *k, cell *c)
 {
   size_t before = k->record_bytes;
+  uint64_t *slot;
   table *groups;
   group *g;
 
   if (!(c->flags & CELL_GROUPED))
     return;
-  g = evict_group(k, c, &groups);
-  if (g == NULL)
+  slot = evict_group_slot(k, c, &groups);
+  if (slot == NULL)
     return;
+  if (slot_lone(*slot) != NULL) {
+    table_remove(groups, slot);
+    return;
+  }
+  g = slot_entry(*slot);
   g->complete = 0;
   group_take(g, c);
   if (g->count != 0)
     return;
-  table_remove(groups, table_slot(groups, g->id, g));
+  table_remove(groups, slot);
   group_free(k->host, g, &k->record_bytes);
   engine_release(k->engine, before - k->record_bytes);
 }
@@ -48,11 +53,18 @@ void
 evict_move_in_group(keyed *k, cell *old, cell *c)
 {
   table *groups;
-  group *g = evict_group(k, old, &groups);
+  uint64_t *slot = evict_group_slot(k, old, &groups);
+  group *g;
 
   *cell_member(c) = *cell_member(old);
-  if (g != NULL)
-    g->members[*cell_member(c)] = c;
+  if (slot == NULL)
+    return;
+  if (slot_lone(*slot) != NULL) {
+    slot_set(slot, c, SLOT_LONE);
+    return;
+  }
+  g = slot_entry(*slot);
+  g->members[*cell_member(c)] = c;
 }
 
 static void
@@ -81,7 +93,7 @@ evict_spare(keyed *k, uint64_t *slot, cell *c, size_t bytes)
   k->clean_open->used += bytes;
   k->clean_open->cells++;
   k->clean_open->kept++;
-  slot_replace(slot, copy);
+  slot_set(slot, copy, 0);
   return 1;
 }
 

@@ -2,7 +2,7 @@ sb_engine_files = \
 	engine/engine.c engine/engine.h engine/keyed.c engine/keyed.h engine/state.c \
 	engine/get.c engine/expiry.c engine/rules.h \
 	engine/times.c engine/times.h engine/migrate.c engine/migrate.h \
-	engine/write.c engine/evict.c engine/freeze.c \
+	engine/write.c engine/write.h engine/append.c engine/evict.c engine/freeze.c \
 	engine/flush.c engine/sort.c engine/sort.h engine/output.c \
 	engine/live.c engine/version.c engine/version.h \
 	engine/table.c engine/table.h engine/record.h \
@@ -13,7 +13,7 @@ sb_engine_files = \
 	engine/hosted.c engine/view.c engine/compact.c \
 	engine/compact_plan.c engine/compact.h \
 	engine/view.h engine/view_scan.c \
-	engine/space.c engine/space.h \
+	engine/space.c engine/space.h engine/lone.c engine/lone.h \
 	engine/scan_range.c engine/scan_range.h engine/scan_keys.c \
 	engine/prefetch.c engine/prefetch.h engine/probe.c engine/probe.h \
 	engine/scan.c engine/scan.h engine/scan_write.c engine/async.c \

@@ -329,23 +329,48 @@ keyed_remove(sb_keyed *base, const sb_key *key, sb_error *err)
   return write_remove(k, &p, err);
 }
 
+static sb_status
+get_enter_list(keyed *k, const sb_key *key, const sb_slice *values,
+               size_t count, place *p, sb_error *err)
+{
+  sb_status status = get_enter_write(k, key, p, err);
+  size_t i, longest = 0; /* at least, and less than twice that */
+
+  if (status == SB_OK)
+    status = get_check_kind(p, 1, err);
+  for (i = 0; i < count; i++)
+    longest |= values[i].len;
+  if (keyed_check_value(k, sb_slice_of(NULL, longest), NULL) == SB_OK)
+    return status;
+  for (i = 0; status == SB_OK && i < count; i++)
+    status = keyed_check_value(k, values[i], err);
+  return status;
+}
+
 sb_status
 keyed_append_all(sb_keyed *base, const sb_key *key, const sb_slice *values,
                  size_t count, uint64_t expires_ms, sb_error *err)
 {
   keyed *k = (keyed *)base;
-  sb_status status;
-  size_t i;
   place p;
+  sb_status status = get_enter_list(k, key, values, count, &p, err);
 
-  status = get_enter_write(k, key, &p, err);
-  if (status == SB_OK)
-    status = get_check_kind(&p, 1, err);
-  for (i = 0; status == SB_OK && i < count; i++)
-    status = keyed_check_value(k, values[i], err);
-  if (status != SB_OK)
-    return status;
-  return write_append(k, &p, values, count, expires_ms, err);
+  return status != SB_OK
+           ? status
+           : write_append(k, &p, values, count, expires_ms, err);
+}
+
+sb_status
+keyed_replace_all(sb_keyed *base, const sb_key *key, const sb_slice *values,
+                  size_t count, uint64_t expires_ms, sb_error *err)
+{
+  keyed *k = (keyed *)base;
+  place p;
+  sb_status status = get_enter_list(k, key, values, count, &p, err);
+
+  return status != SB_OK
+           ? status
+           : write_replace(k, &p, values, count, expires_ms, err);
 }
 
 sb_status

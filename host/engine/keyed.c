@@ -398,6 +398,7 @@ static const sb_keyed_ops keyed_ops = {
   .append_all = keyed_append_all,
   .prefetch = keyed_prefetch,
   .put_all = keyed_put_all,
+  .replace_all = keyed_replace_all,
 };
 
 static size_t

@@ -255,10 +255,13 @@ sb_status write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
    room; else returns 0. */
 int write_over(const keyed *k, cell *c, sb_slice value, uint64_t expires_ms);
 sb_status write_remove(keyed *k, const place *p, sb_error *err);
-/* Adds elements to a list; the first ones are there if it fails. */
+/* append.c: adds elements to a list; the first ones are there if it fails. */
 sb_status write_append(keyed *k, place *p, const sb_slice *values,
                        size_t count, uint64_t expires_ms, sb_error *err);
 sb_status write_clear(keyed *k, const place *p, sb_error *err);
+/* Adds elements to a list that loses those it has. */
+sb_status write_replace(keyed *k, place *p, const sb_slice *values,
+                        size_t count, uint64_t expires_ms, sb_error *err);
 /* Keeps a record read from segments; failing to is no error. NULL if not. */
 cell *write_promote(keyed *k, const place *p, sb_slice value,
                     uint64_t expires_ms);
@@ -438,6 +441,9 @@ sb_status keyed_append(sb_keyed *base, const sb_key *key, sb_slice value,
 sb_status keyed_append_all(sb_keyed *base, const sb_key *key,
                            const sb_slice *values, size_t count,
                            uint64_t expires_ms, sb_error *err);
+sb_status keyed_replace_all(sb_keyed *base, const sb_key *key,
+                            const sb_slice *values, size_t count,
+                            uint64_t expires_ms, sb_error *err);
 sb_status keyed_update(sb_keyed *base, const sb_key *key, sb_update_fn *fn,
                        void *arg, sb_error *err);
 void keyed_prefetch(sb_keyed *base, const sb_key *key);

@@ -236,7 +236,9 @@ static void
 collect_key(collect *b)
 {
   const sb_cursor *c = b->cursor;
+  const uint64_t *slot;
   const group *g;
+  cell *lone;
   size_t runs;
   place p;
 
@@ -252,9 +254,16 @@ collect_key(collect *b)
                      b);
     return;
   }
-  g = group_find(&c->state->groups[p.table], p.group_id, group_check(&p.key));
-  if (g == NULL)
+  slot = group_slot(&c->state->groups[p.table], p.group_id, &p.key);
+  if (slot == NULL)
     return;
+  lone = slot_lone(*slot);
+  if (lone != NULL) {
+    b->complete |= (lone->flags & CELL_WHOLE) != 0;
+    (void)collect_cell(b, lone);
+    return;
+  }
+  g = slot_entry(*slot);
   b->complete |= g->complete;
   collect_members(b, g, &p.key);
 }

@@ -208,14 +208,21 @@ gather_cell(gather *g, cell *c)
 static int
 list_from_memory(keyed *k, const place *p, gather *out)
 {
-  const group *g = group_find(&p->state->groups[p->table], p->group_id,
-                              group_check(&p->key));
+  const uint64_t *slot = group_slot(&p->state->groups[p->table],
+                                    p->group_id, &p->key);
+  cell *lone = slot == NULL ? NULL : slot_lone(*slot);
+  const group *g;
   uint32_t i;
 
-  if (g == NULL || !g->complete || g->count >= LIST_FAST)
-    return 0;
   out->keyed = k;
   out->count = 0;
+  if (lone != NULL && (lone->flags & CELL_WHOLE))
+    gather_cell(out, lone);
+  if (slot == NULL || lone != NULL)
+    return lone != NULL && (lone->flags & CELL_WHOLE);
+  g = slot_entry(*slot);
+  if (!g->complete || g->count >= LIST_FAST)
+    return 0;
   for (i = 0; i < g->count; i++)
     if (cell_same_key(g->members[i], &p->key))
       gather_cell(out, g->members[i]);

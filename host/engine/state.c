@@ -51,7 +51,8 @@ keyed_state_free(keyed *k, state *s)
     uint32_t j;
 
     for (j = 0; s->groups[i].slots != NULL && j <= s->groups[i].mask; j++)
-      if (s->groups[i].slots[j] > TABLE_GONE)
+      if (s->groups[i].slots[j] > TABLE_GONE &&
+          slot_lone(s->groups[i].slots[j]) == NULL)
         group_free(k->host, slot_entry(s->groups[i].slots[j]),
                    &k->record_bytes);
     table_free(k->host, &s->groups[i], &k->record_bytes);
@@ -88,6 +89,8 @@ state_new(keyed *k, sb_slice name, sb_slice blob, uint32_t kind)
     s->tables[i].ordered = s->ordered;
   if (s->subkeyed)
     s->groups = mem_zalloc(k->host, n * sizeof *s->groups);
+  for (i = 0; s->groups != NULL && i < n; i++)
+    s->groups[i].lists = kind == SB_STATE_LIST;
   if (s->name.data == NULL || s->blob.data == NULL || s->tables == NULL ||
       (s->subkeyed && s->groups == NULL)) {
     keyed_state_free(k, s);
@@ -124,6 +127,7 @@ static sb_status
 state_add(keyed *k, const manifest_state *from, uint32_t id, state **out,
           sb_error *err)
 {
+  uint32_t n = k->key_group_last - k->key_group_first + 1, i;
   state *s;
 
   if (k->state_count == SB_STATES_MAX)
@@ -137,6 +141,8 @@ state_add(keyed *k, const manifest_state *from, uint32_t id, state **out,
                         "could not register state \"%.*s\": no memory",
                         (int)from->name.len, (const char *)from->name.data);
   s->id = id;
+  for (i = 0; s->groups != NULL && i < n; i++)
+    s->groups[i].list_state = id;
   s->flags = from->flags & ~MANIFEST_STATE_DROPPED;
   s->schema_version = from->schema_version;
   s->time_kind = from->time_kind;

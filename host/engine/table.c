@@ -6,6 +6,7 @@
 #include "host/engine/order.h"
 
 #define TABLE_MIN 8u
+#define TABLE_AHEAD 16u /* entries fetched ahead when slots move */
 #define GROUP_MIN 2u
 
 uint64_t
@@ -56,9 +57,30 @@ table_pack(uint64_t id, const void *entry)
 }
 
 static uint64_t
-entry_id(const void *entry)
+table_slot_id(const table *t, uint64_t slot)
 {
-  return *(const uint64_t *)entry;
+  const cell *lone = slot_lone(slot);
+  const uint8_t *p;
+
+  if (lone == NULL)
+    return *(const uint64_t *)slot_entry(slot);
+  p = cell_key(lone);
+  return record_group_id(t->list_state,
+                         sb_slice_of(p + lone->key_len, lone->ns_len),
+                         record_hash(sb_slice_of(p, lone->key_len)));
+}
+
+static void
+table_put(table *t, uint64_t id, uint64_t slot)
+{
+  uint32_t i = (uint32_t)id & t->mask;
+
+  while (t->slots[i] > TABLE_GONE)
+    i = (i + 1) & t->mask;
+  if (t->slots[i] == 0)
+    t->used++;
+  t->slots[i] = slot;
+  t->live++;
 }
 
 cell *
@@ -140,12 +162,45 @@ group_find(const table *t, uint64_t id, uint64_t check)
 
     if (slot == 0)
       return NULL;
-    if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE)
+    if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE || slot & SLOT_LONE)
       continue;
     g = slot_entry(slot);
     if (g->id == id && g->check == check)
       return g;
   }
+}
+
+/* Lists share no group: one key's lone cell could not join it. */
+static int
+group_is_of(const table *t, const group *g, uint64_t id, const record *key)
+{
+  return g->id == id && (t->lists ? cell_same_key(g->members[0], key)
+                                  : g->check == group_check(key));
+}
+
+uint64_t *
+group_slot(const table *t, uint64_t id, const record *key)
+{
+  uint32_t i;
+
+  if (t->slots == NULL)
+    return NULL;
+  for (i = (uint32_t)id & t->mask; t->slots[i] != 0; i = (i + 1) & t->mask) {
+    uint64_t slot = t->slots[i];
+
+    if ((slot ^ id) >> 48 != 0 || slot == TABLE_GONE)
+      continue;
+    if (slot & SLOT_LONE ? cell_same_key(slot_entry(slot), key)
+                         : group_is_of(t, slot_entry(slot), id, key))
+      return &t->slots[i];
+  }
+  return NULL;
+}
+
+void
+group_insert_lone(table *t, uint64_t id, cell *c)
+{
+  table_put(t, id, table_pack(id, c) | SLOT_LONE);
 }
 
 uint64_t *
@@ -174,9 +229,11 @@ table_rehash(const sb_host *host, table *t, uint32_t cap, size_t *charged)
   t->slots = slots;
   t->mask = cap - 1;
   t->used = t->live = 0;
-  for (i = 0; i < old_cap; i++)
+  for (i = 0; i < old_cap; i++) {
+    __builtin_prefetch(slot_entry(old[(i + TABLE_AHEAD) & (old_cap - 1)]));
     if (old[i] > TABLE_GONE)
-      table_insert(t, entry_id(slot_entry(old[i])), slot_entry(old[i]));
+      table_put(t, table_slot_id(t, old[i]), old[i]);
+  }
   if (old != NULL)
     *charged -= old_cap * sizeof *old;
   mem_free(host, old);
@@ -206,18 +263,10 @@ table_reserve(const sb_host *host, table *t, size_t *charged)
 void
 table_insert(table *t, uint64_t id, void *entry)
 {
-  uint32_t i = (uint32_t)id & t->mask;
-
-  if (t->ordered) {
+  if (t->ordered)
     order_insert(t->order, id, entry);
-    return;
-  }
-  while (t->slots[i] > TABLE_GONE)
-    i = (i + 1) & t->mask;
-  if (t->slots[i] == 0)
-    t->used++;
-  t->slots[i] = table_pack(id, entry);
-  t->live++;
+  else
+    table_put(t, id, table_pack(id, entry));
 }
 
 void

@@ -17,6 +17,9 @@
 #define CELL_DEAD 8u     /* superseded within its own epoch */
 #define CELL_EXPIRES 16u /* 8 bytes of expiry precede the key */
 #define CELL_GROUPED 32u /* listed in its group, from the start to the end */
+/* These two say something of a lone cell only, and from the start. */
+#define CELL_WHOLE 64u   /* memory holds every record of the key */
+#define CELL_TAIL 128u   /* the newest chunk of elements */
 
 #define CELL_PLACE_LEN 4u /* of cells with a namespace; of grouped ones */
 
@@ -51,19 +54,24 @@ typedef struct chunk_list {
 typedef struct order_tree order_tree;
 
 typedef struct table {
-  uint64_t *slots;       /* 16 bits of id, 48 bits of address; 0 free,
-                            TABLE_GONE removed */
+  uint64_t *slots;       /* 16 bits of id, 48 bits of address that may have
+                            SLOT_LONE; 0 free, TABLE_GONE removed */
   uint32_t mask;         /* capacity - 1, or 0 with slots NULL */
   uint32_t used;         /* live and removed slots */
   uint32_t live;
   uint32_t ordered;      /* cells are in `order`, slots is NULL */
+  uint32_t lists;        /* of groups: they are of lists, */
+  uint32_t list_state;   /* which is the id of their state */
   order_tree *order;     /* order.h; NULL: no cells */
 } table;
 
 #define TABLE_GONE 1u
+#define SLOT_LONE 2u
 
-/* The cells in memory of one (state, namespace, key), in no order. Two keys can
-   share a group if somebody takes the trouble: look at the cells' keys. */
+/* The cells in memory of one (state, namespace, key), in no order. Two keys of
+   a map can share a group if somebody takes the trouble: look at the cells'
+   keys. Most lists are one cell in memory: the table of groups holds that cell
+   itself, which is lone, until there is a second one. */
 typedef struct group {
   uint64_t id;           /* record_group_id; first member as in cell */
   uint64_t check;        /* group_check, so that no two keys share a group */
@@ -158,11 +166,21 @@ void table_insert(table *t, uint64_t id, void *entry);
 /* The slot that holds exactly `entry`, or NULL. */
 uint64_t *table_slot(const table *t, uint64_t id, const void *entry);
 void table_remove(table *t, uint64_t *slot);
+/* Puts another entry of the same id into a slot. */
+static inline void
+slot_set(uint64_t *slot, const void *entry, uint64_t lone)
+{
+  *slot = (*slot & 0xFFFF000000000000ull) | (uint64_t)(uintptr_t)entry | lone;
+}
 void table_free(const sb_host *host, table *t, size_t *charged);
 
 /* A second hash of (namespace, key), independent of record_group_id. */
 uint64_t group_check(const record *key);
 group *group_find(const table *t, uint64_t id, uint64_t check);
+/* The slot of a key's group or lone cell, or NULL. */
+uint64_t *group_slot(const table *t, uint64_t id, const record *key);
+/* Like table_insert, of a lone cell. */
+void group_insert_lone(table *t, uint64_t id, cell *c);
 group *group_new(const sb_host *host, uint64_t id, uint64_t check,
                  size_t *charged);
 /* Of the group of a table; may move it. */
@@ -175,14 +193,14 @@ void group_free(const sb_host *host, group *g, size_t *charged);
 static inline void *
 slot_entry(uint64_t slot)
 {
-  return (void *)(uintptr_t)(slot & 0xFFFFFFFFFFFFull);
+  return (void *)(uintptr_t)(slot & 0xFFFFFFFFFFF8ull);
 }
 
-/* Another cell of the same place. */
-static inline void
-slot_replace(uint64_t *slot, const void *entry)
+/* The lone cell that a slot of groups holds, or NULL. */
+static inline cell *
+slot_lone(uint64_t slot)
 {
-  *slot = (*slot & 0xFFFF000000000000ull) | (uint64_t)(uintptr_t)entry;
+  return slot & SLOT_LONE ? slot_entry(slot) : NULL;
 }
 
 static inline void

@@ -7,18 +7,11 @@
  */
 #include "config.h"
 
+#include "host/engine/lone.h"
 #include "host/engine/order.h"
 #include "host/engine/reader.h"
 #include "host/engine/space.h"
-
-#define APPEND_CHUNK_MAX 4096u /* bytes of elements in one record */
-#define APPEND_COPY_MAX 1024u  /* copied on write rather than started anew */
-
-static table *
-write_table(const place *p)
-{
-  return &p->state->tables[p->table];
-}
+#include "host/engine/write.h"
 
 /* Brings the budget up to what tables and groups have taken or given back
    since record_bytes was `before`. */
@@ -31,12 +24,6 @@ write_charge(keyed *k, size_t before)
     engine_release(k->engine, before - k->record_bytes);
 }
 
-static int
-write_is_current(const keyed *k, const cell *c)
-{
-  return c->epoch == (uint32_t)k->epoch;
-}
-
 /* A key without cells in memory: have segments nothing of it either? */
 static int
 write_knows_all(keyed *k, const place *p)
@@ -46,17 +33,6 @@ write_knows_all(keyed *k, const place *p)
 
   return count == 0 || keyed_is_cleared(k, p) ||
          !reader_may_have_key(k, runs, count, p);
-}
-
-/* The flags that a cell gets for good. */
-static uint16_t
-write_layout(const place *p, uint16_t flags, uint64_t expires_ms)
-{
-  uint16_t layout = expires_ms != 0 ? CELL_EXPIRES : 0;
-
-  if (p->state->subkeyed && !(flags & CELL_CLEAR))
-    layout |= CELL_GROUPED;
-  return layout;
 }
 
 static uint8_t
@@ -80,33 +56,60 @@ write_mark_group(const place *p, const cell *old, uint16_t flags)
     g->plain = 0;
 }
 
+static group *
+write_new_group(keyed *k, const place *p)
+{
+  table *groups = &p->state->groups[p->table];
+  group *g;
+
+  if (table_reserve(k->host, groups, &k->record_bytes) != SB_OK)
+    return NULL;
+  g = group_new(k->host, p->group_id, group_check(&p->key),
+                &k->record_bytes);
+  if (g == NULL)
+    return NULL;
+  g->complete = (uint8_t)write_knows_all(k, p);
+  table_insert(groups, g->id, g);
+  return g;
+}
+
 /* Takes a grouped cell into its group. The group must have every cell that
    memory alone knows, so that a scan of the key finds it. */
 static sb_status
 write_join_group(keyed *k, const place *p, cell *c)
 {
   table *groups = &p->state->groups[p->table];
-  uint64_t check = group_check(&p->key);
-  group *g = group_find(groups, p->group_id, check);
-  size_t before = k->record_bytes;
+  uint64_t *slot = group_slot(groups, p->group_id, &p->key);
   sb_status status;
+  group *g;
 
-  if (g == NULL) {
-    if (table_reserve(k->host, groups, &k->record_bytes) != SB_OK)
-      return SB_NO_MEMORY;
-    g = group_new(k->host, p->group_id, check, &k->record_bytes);
-    if (g == NULL)
-      return SB_NO_MEMORY;
-    g->complete = (uint8_t)write_knows_all(k, p);
-    table_insert(groups, g->id, g);
-  }
+  if (slot == NULL && groups->lists)
+    return lone_join(k, p, c, write_knows_all(k, p));
+  if (slot == NULL)
+    g = write_new_group(k, p);
+  else
+    g = slot_lone(*slot) != NULL ? lone_to_group(k, p, slot)
+                                 : slot_entry(*slot);
+  if (g == NULL)
+    return SB_NO_MEMORY;
   status = group_add(k->host, groups, &g, c, &k->record_bytes);
   if (status == SB_OK) {
     g->plain &= write_is_plain(c);
+    if (c->flags & CELL_TAIL)
+      g->tail = c->id;
   } else if (g->count == 0) {
     table_remove(groups, table_slot(groups, g->id, g));
     group_free(k->host, g, &k->record_bytes);
   }
+  return status;
+}
+
+static sb_status
+write_join_charged(keyed *k, const place *p, cell *c)
+{
+  size_t before = k->record_bytes;
+  sb_status status = write_join_group(k, p, c);
+
   write_charge(k, before);
   return status;
 }
@@ -216,8 +219,9 @@ write_join(keyed *k, const place *p, cell *old, cell *c)
       return SB_NO_MEMORY;
   }
   if (grouped && old != NULL) {
+    c->flags |= old->flags & (CELL_WHOLE | CELL_TAIL);
     evict_move_in_group(k, old, c);
-  } else if (grouped && write_join_group(k, p, c) != SB_OK) {
+  } else if (grouped && write_join_charged(k, p, c) != SB_OK) {
     if (sp != NULL)
       space_settle(k, p->state, sp);
     return SB_NO_MEMORY;
@@ -243,34 +247,40 @@ write_lower_alive(const place *p, uint16_t flags)
     o->alive = prefix;
 }
 
-sb_status
-write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
-           uint64_t expires_ms, size_t slack, cell **out, sb_error *err)
+/* Takes the slot of `old`, if there is one. */
+static void
+write_enter(keyed *k, const place *p, cell *old, cell *c)
 {
   table *t = write_table(p);
+
+  if (old == NULL) {
+    table_insert(t, p->id, c);
+    return;
+  }
+  if (write_is_current(k, old))
+    old->flags |= CELL_DEAD;
+  k->moves++;
+  slot_set(table_slot(t, p->id, old), c, 0);
+}
+
+sb_status
+write_new(keyed *k, const place *p, cell *old, sb_slice value, uint16_t flags,
+          uint64_t expires_ms, size_t slack, cell **out, sb_error *err)
+{
   uint64_t moves = k->moves;
-  cell *old = table_find(t, p->id, &p->key), *c;
   size_t bytes;
   sb_status status;
+  cell *c;
 
   flags |= write_layout(p, flags, expires_ms);
   if (old != NULL)
     write_mark_group(p, old, flags);
-  if (p->state->ordered)
-    write_lower_alive(p, flags);
-  if (old != NULL && write_is_current(k, old) &&
-      write_in_place(old, value, flags, expires_ms)) {
-    if (out != NULL)
-      *out = old;
-    return SB_OK;
-  }
-  bytes = cell_size(p->key.key.len, p->key.ns.len, p->key.subkey.len,
-                    value.len + slack, flags);
+  bytes = write_size(p, value.len + slack, flags);
   status = write_reserve(k, p, bytes, &value, err);
   if (status != SB_OK)
     return status;
   if (k->moves != moves)
-    old = table_find(t, p->id, &p->key);
+    old = table_find(write_table(p), p->id, &p->key);
   c = write_fill((cell *)(void *)(k->dirty->data + k->dirty->used), p, value,
                  flags, expires_ms, value.len + slack);
   c->epoch = (uint32_t)k->epoch;
@@ -282,16 +292,28 @@ write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
   k->dirty->cells++;
   k->dirty->kept += !p->state->ordered;
   k->dirty_cells++;
-  if (old != NULL) {
-    if (write_is_current(k, old))
-      old->flags |= CELL_DEAD;
-    slot_replace(table_slot(t, p->id, old), c);
-    k->moves++;
-  } else {
-    table_insert(t, p->id, c);
-  }
+  write_enter(k, p, old, c);
   if (out != NULL)
     *out = c;
+  return SB_OK;
+}
+
+sb_status
+write_cell(keyed *k, const place *p, sb_slice value, uint16_t flags,
+           uint64_t expires_ms, size_t slack, cell **out, sb_error *err)
+{
+  cell *old = table_find(write_table(p), p->id, &p->key);
+
+  flags |= write_layout(p, flags, expires_ms);
+  if (p->state->ordered)
+    write_lower_alive(p, flags);
+  if (old == NULL || !write_is_current(k, old))
+    return write_new(k, p, old, value, flags, expires_ms, slack, out, err);
+  write_mark_group(p, old, flags);
+  if (!write_in_place(old, value, flags, expires_ms))
+    return write_new(k, p, old, value, flags, expires_ms, slack, out, err);
+  if (out != NULL)
+    *out = old;
   return SB_OK;
 }
 
@@ -344,176 +366,57 @@ write_remove(keyed *k, const place *p, sb_error *err)
                     err);
 }
 
-static int
-write_first(void *arg, cell *c)
-{
-  cell **found = arg;
-
-  *found = c;
-  return 1;
-}
-
 static void
 write_clear_members(keyed *k, const place *p)
 {
   table *groups = &p->state->groups[p->table], *t = write_table(p);
-  group *g = group_find(groups, p->group_id, group_check(&p->key));
-  uint32_t i = g == NULL ? 0 : g->count;
+  const uint64_t *slot = group_slot(groups, p->group_id, &p->key);
+  group *g;
+  uint32_t i;
 
+  if (slot == NULL)
+    return;
+  if (slot_lone(*slot) != NULL) {
+    write_forget(k, t, slot_lone(*slot));
+    return;
+  }
+  g = slot_entry(*slot);
   /* Those behind i have been looked at. With its last member the group goes. */
-  while (i-- != 0)
+  for (i = g->count; i-- != 0;)
     if (cell_same_key(g->members[i], &p->key))
       write_forget(k, t, g->members[i]);
+}
+
+static sb_status
+write_marker(keyed *k, const place *p, sb_error *err)
+{
+  place marker = *p;
+
+  marker.key.subkey = sb_slice_of(NULL, 0);
+  marker.key.flags |= RECORD_CLEAR;
+  marker.id = record_clear_id(p->group_id);
+  return write_cell(k, &marker, sb_slice_of(NULL, 0), CELL_CLEAR, 0, 0, NULL,
+                    err);
+}
+
+sb_status
+write_clear_key(keyed *k, const place *p, int members, sb_error *err)
+{
+  /* The marker comes first: a failure must leave the key as it was. */
+  sb_status status = write_may_be_older(k, p->key.key_group)
+                       ? write_marker(k, p, err)
+                       : SB_OK;
+
+  if (status == SB_OK && members)
+    write_clear_members(k, p);
+  return status;
 }
 
 sb_status
 write_clear(keyed *k, const place *p, sb_error *err)
 {
-  place marker = *p;
-  sb_status status;
-
-  if (!p->state->subkeyed)
-    return write_remove(k, p, err);
-  marker.key.subkey = sb_slice_of(NULL, 0);
-  marker.key.flags |= RECORD_CLEAR;
-  marker.id = record_clear_id(p->group_id);
-  /* The marker comes first: a failure must leave the key as it was. */
-  if (write_may_be_older(k, p->key.key_group)) {
-    status = write_cell(k, &marker, sb_slice_of(NULL, 0), CELL_CLEAR, 0, 0,
-                        NULL, err);
-    if (status != SB_OK)
-      return status;
-  }
-  write_clear_members(k, p);
-  return SB_OK;
-}
-
-/* The newest record of elements of a list, if it can take more. */
-static cell *
-append_tail(keyed *k, const place *p, size_t len, uint64_t expires_ms)
-{
-  table *groups = &p->state->groups[p->table];
-  group *g = group_find(groups, p->group_id, group_check(&p->key));
-  cell *c = NULL;
-  size_t limit;
-
-  if (g == NULL || g->tail == 0 ||
-      table_each(write_table(p), g->tail, &p->key, write_first, &c) == 0)
-    return NULL;
-  limit = write_is_current(k, c) ? APPEND_CHUNK_MAX : APPEND_COPY_MAX;
-  if ((c->flags & (CELL_TOMBSTONE | CELL_CLEAR)) ||
-      cell_expires(c) != expires_ms || c->value_len + len > limit)
-    return NULL;
-  return c;
-}
-
-static void
-append_element(cell *c, sb_slice value)
-{
-  uint8_t *at = cell_value(c) + c->value_len;
-
-  store_u32(at, (uint32_t)value.len);
-  if (value.len != 0)
-    memcpy(at + 4, value.data, value.len);
-  c->value_len += (uint32_t)(4 + value.len);
-}
-
-/* How many of the values, one at least, make a record with the `len` bytes
-   that it has. */
-static size_t
-append_fitting(size_t len, const sb_slice *values, size_t count)
-{
-  size_t n = 1;
-
-  len += values[0].len + 4;
-  while (n < count && len + values[n].len + 4 <= APPEND_CHUNK_MAX) {
-    len += values[n].len + 4;
-    n++;
-  }
-  return n;
-}
-
-/* A new cell for the tail, with its old elements if there are any, and room
-   for as much again as far as it can be used. */
-static sb_status
-append_grow(keyed *k, place *p, cell *tail, const sb_slice *values,
-            size_t count, uint64_t expires_ms, sb_error *err)
-{
-  size_t slack = tail == NULL ? 0 : tail->value_len, i;
-  sb_status status;
-  group *g;
-
-  buf_clear(&k->lent);
-  if (tail != NULL)
-    buf_add(&k->lent, cell_value(tail), tail->value_len);
-  for (i = 0; i < count; i++) {
-    buf_u32(&k->lent, (uint32_t)values[i].len);
-    buf_add(&k->lent, values[i].data, values[i].len);
-  }
-  if (k->lent.status != SB_OK)
-    return sb_error_set(err, SB_NO_MEMORY, "could not append: no memory");
-  if (tail != NULL && slack > APPEND_CHUNK_MAX - k->lent.len)
-    slack = APPEND_CHUNK_MAX - k->lent.len;
-  status = write_cell(k, p, sb_slice_of(k->lent.data, k->lent.len), 0,
-                      expires_ms, slack, NULL, err);
-  if (status != SB_OK)
-    return status;
-  g = group_find(&p->state->groups[p->table], p->group_id,
-                 group_check(&p->key));
-  if (g != NULL)
-    g->tail = p->id;
-  return SB_OK;
-}
-
-/* Adds what goes into one record; *count is how many that were. */
-static sb_status
-append_some(keyed *k, place *p, const sb_slice *values, size_t *count,
-            uint64_t expires_ms, sb_error *err)
-{
-  cell *tail = append_tail(k, p, values[0].len + 4, expires_ms);
-  size_t len = tail == NULL ? 0 : tail->value_len, n = 0;
-  uint8_t subkey[8];
-  unsigned i;
-
-  if (tail != NULL && write_is_current(k, tail)) {
-    while (n < *count && values[n].len + 4 <= tail->value_cap - len &&
-           len + values[n].len + 4 <= APPEND_CHUNK_MAX) {
-      append_element(tail, values[n]);
-      len = tail->value_len;
-      n++;
-    }
-    if (n != 0) {
-      tail->referenced = 1;
-      *count = n;
-      return SB_OK;
-    }
-  }
-  if (tail != NULL) {
-    memcpy(subkey, cell_key(tail) + tail->key_len + tail->ns_len, 8);
-  } else {
-    for (i = 0; i < 8; i++)
-      subkey[i] = (uint8_t)(k->list_sequence >> (56 - 8 * i));
-    k->list_sequence++;
-  }
-  p->key.subkey = sb_slice_of(subkey, sizeof subkey);
-  p->id = record_id(p->group_id, p->key.subkey);
-  *count = append_fitting(len, values, *count);
-  return append_grow(k, p, tail, values, *count, expires_ms, err);
-}
-
-sb_status
-write_append(keyed *k, place *p, const sb_slice *values, size_t count,
-             uint64_t expires_ms, sb_error *err)
-{
-  sb_status status = SB_OK;
-  size_t n;
-
-  for (; status == SB_OK && count != 0; values += n, count -= n) {
-    n = count;
-    status = append_some(k, p, values, &n, expires_ms, err);
-    p->key.subkey = sb_slice_of(NULL, 0);
-  }
-  return status;
+  return p->state->subkeyed ? write_clear_key(k, p, 1, err)
+                            : write_remove(k, p, err);
 }
 
 cell *

@@ -99,7 +99,15 @@ list_replace(state_base *base, const sb_key *place, sb_slice elements,
 sb_status
 sb_list_add(sb_list *state, sb_slice element, sb_error *err)
 {
-  return sb_list_add_all(state, &element, 1, err);
+  sb_key place;
+  sb_status status = context_use((const state_base *)state, SB_STATE_LIST,
+                                 record_alone, &place, err);
+
+  if (status != SB_OK)
+    return status;
+  status = list_add(&state->base, &place, element, err);
+  ttl_clean(&state->base);
+  return status;
 }
 
 /* Copies elements with a stamp each and adds them, as many as are worth it:
@@ -195,6 +203,11 @@ sb_list_update(sb_list *state, const sb_slice *elements, size_t count,
   if (status != SB_OK)
     return status;
   keyed = state->base.context->keyed;
+  if (!state->base.stamped && SB_KEYED_HAS(keyed, replace_all)) {
+    status = keyed->ops->replace_all(keyed, &place, elements, count, 0, err);
+    ttl_clean(&state->base);
+    return status;
+  }
   status = keyed->ops->clear(keyed, &place, err);
   return status != SB_OK ? status
                          : list_add_all(state, &place, elements, count, err);

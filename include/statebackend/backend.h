@@ -446,6 +446,11 @@ typedef struct sb_keyed_ops {
   sb_status (*put_all)(sb_keyed *keyed, const sb_key *key,
                        const sb_slice *subkeys, const sb_slice *values,
                        size_t count, uint64_t expires_ms, sb_error *err);
+
+  /* As clear and append_all, with one look-up. */
+  sb_status (*replace_all)(sb_keyed *keyed, const sb_key *key,
+                           const sb_slice *values, size_t count,
+                           uint64_t expires_ms, sb_error *err);
 } sb_keyed_ops;
 
 /* 1 if a keyed handle's table is long enough for `method` and has it. */
