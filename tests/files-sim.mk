@@ -19,6 +19,7 @@ sim_SOURCES = \
 	simulator/life.c simulator/life.h \
 	simulator/locks.c \
 	simulator/main.c \
+	simulator/manager.c \
 	simulator/model.c simulator/model.h \
 	simulator/objects.c \
 	simulator/outsider.c \

@@ -85,6 +85,8 @@ sb_store *bucket_open(bucket *b, sim_process *process);
 
 /* What is there now; NULL if not. For checks. */
 object *bucket_find(const bucket *b, const char *name);
+/* At once, by somebody who is not simulated. */
+void bucket_drop(bucket *b, const char *name);
 /* An object of the layout `entries`. */
 int bucket_is_entry(const char *name);
 /* Operations that can still change something. */

@@ -49,8 +49,8 @@ final_register(final *f, sb_keyed *keyed, comparison *c, uint32_t *ids,
 }
 
 static void
-final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
-               uint32_t number)
+final_operator(final *f, const sb_part *parts, uint32_t count,
+               const attempt *a, uint32_t number)
 {
   life *l = f->l;
   sb_keyed_options options;
@@ -68,8 +68,8 @@ final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
   options.operator_id = operator_id(number);
   options.key_group_count = l->sp.groups;
   options.key_group_last = l->sp.groups - 1;
-  options.parts = checkpoint->parts;
-  options.part_count = checkpoint->info.part_count;
+  options.parts = parts;
+  options.part_count = count;
   final_must(f, f->backend->ops->open_keyed(f->backend, &options, &keyed,
                                             &err), &err, "open_keyed");
   c.keyed = keyed;
@@ -80,14 +80,22 @@ final_operator(final *f, const sb_checkpoint *checkpoint, const attempt *a,
 }
 
 void
-final_read_opened(life *l, sim_process *process, sb_backend *backend,
-                  const attempt *a, sb_checkpoint *checkpoint)
+final_read_parts(life *l, sim_process *process, sb_backend *backend,
+                 const attempt *a, const sb_part *parts, uint32_t count)
 {
   final f = { l, process, backend, 0 };
   uint32_t i;
 
   for (i = 0; i < l->operators; i++)
-    final_operator(&f, checkpoint, a, i);
+    final_operator(&f, parts, count, a, i);
+}
+
+void
+final_read_opened(life *l, sim_process *process, sb_backend *backend,
+                  const attempt *a, sb_checkpoint *checkpoint)
+{
+  final_read_parts(l, process, backend, a, checkpoint->parts,
+                   checkpoint->info.part_count);
   backend->ops->checkpoint_close(backend, checkpoint);
 }
 
@@ -137,6 +145,17 @@ final_list(final *f, sb_job *handle)
 }
 
 static void
+final_close(final *f)
+{
+  char text[200];
+
+  f->backend->ops->close(f->backend);
+  if (sim_process_left(f->process, text, sizeof text))
+    sim_fail(&f->l->s, SIM_LEAKED, "the last process leaves %s", text);
+  f->over = 1;
+}
+
+static void
 final_main(void *arg)
 {
   final *f = arg;
@@ -144,13 +163,17 @@ final_main(void *arg)
   sb_takeover_options options;
   sb_job *handle;
   sb_error err;
-  char text[200];
 
   final_must(f, engine_open(&f->process->host,
                             bucket_open(&l->b, f->process),
                             &l->engine_options,
                             (const sb_config *)(const void *)l->settings,
                             &f->backend, &err), &err, "engine_open");
+  if (l->hosted) {
+    manager_final(l, f->process, f->backend);
+    final_close(f);
+    return;
+  }
   memset(&options, 0, sizeof options);
   options.struct_size = sizeof options;
   options.job = l->job_name;
@@ -164,10 +187,7 @@ final_main(void *arg)
                                           &err), &err, "takeover");
   final_list(f, handle);
   f->backend->ops->job_close(handle);
-  f->backend->ops->close(f->backend);
-  if (sim_process_left(f->process, text, sizeof text))
-    sim_fail(&l->s, SIM_LEAKED, "the last process leaves %s", text);
-  f->over = 1;
+  final_close(f);
 }
 
 void

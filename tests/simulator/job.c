@@ -447,6 +447,21 @@ job_interrupt(job *j)
 }
 
 static void
+job_keep_house(job *j)
+{
+  rng *r = &j->l->rng;
+
+  if (rng_chance(r, 10))
+    job_gc(j);
+  if (rng_chance(r, 5))
+    job_remove_some(j);
+  if (rng_chance(r, 3))
+    job_retain(j);
+  if (rng_chance(r, 10))
+    job_list_again(j);
+}
+
+static void
 job_work(job *j)
 {
   life *l = j->l;
@@ -455,15 +470,9 @@ job_work(job *j)
     sim_sleep(&l->s, rng_range(&l->rng, 1, 2 + l->checkpoint_every_ms / 4) *
               SIM_MS);
     rounds_step(j);
-    if (rng_chance(&l->rng, 10))
-      job_gc(j);
-    if (rng_chance(&l->rng, 5))
-      job_remove_some(j);
-    if (rng_chance(&l->rng, 3))
-      job_retain(j);
-    if (rng_chance(&l->rng, 10))
-      job_list_again(j);
-    if (rng_chance(&l->rng, 4) && !j->stop)
+    if (!l->hosted)
+      job_keep_house(j);
+    if (rng_chance(&l->rng, 4) && !j->stop && !l->calm)
       job_interrupt(j);
   }
 }
@@ -489,7 +498,8 @@ job_close(job *j)
     sim_sleep(&l->s, SIM_MS);
   if (j->restored != NULL)
     j->backend->ops->checkpoint_close(j->backend, j->restored);
-  j->backend->ops->job_close(j->handle);
+  if (j->handle != NULL)
+    j->backend->ops->job_close(j->handle);
   j->backend->ops->close(j->backend);
   sim_say(&l->s, "closed, peak of memory %zu", j->process->memory_peak);
   job_check_left(j);
@@ -503,10 +513,16 @@ job_main(void *arg)
   life *l = j->l;
 
   job_open(j);
-  job_takeover(j);
-  if (rng_chance(&l->rng, 300))
-    job_gc(j);
-  job_restore(j);
+  if (l->hosted) {
+    manager_takeover(j);
+    if (j->from != NULL)
+      job_restored(j);
+  } else {
+    job_takeover(j);
+    if (rng_chance(&l->rng, 300))
+      job_gc(j);
+    job_restore(j);
+  }
   job_versions(j);
   job_start_subtasks(j);
   while (!subtasks_are(j, 0))

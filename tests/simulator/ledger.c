@@ -46,6 +46,7 @@ ledger_free(life *l)
     for (i = 0; i < a->name_count; i++)
       free(a->names[i]);
     free(a->names);
+    manager_free(a);
     for (i = 0; i < a->held_count; i++)
       free(a->held[i]);
     free(a->held);
@@ -134,7 +135,7 @@ ledger_has_name(const attempt *a, const char *name)
   return 0;
 }
 
-static int
+int
 ledger_holds_name(const attempt *a, const char *name)
 {
   size_t i;
@@ -285,6 +286,8 @@ attempt_is_protected(const life *l, const attempt *a)
 {
   if (a->pins != 0)
     return 1;
+  if (l->hosted)
+    return a->fate == ATTEMPT_OK || a->fate == ATTEMPT_OPEN;
   if (a->fate == ATTEMPT_MAYBE)
     return !job_was_replaced(l, a->takeovers, a->generation, a->taking_ns,
                              NULL);

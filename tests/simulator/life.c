@@ -205,6 +205,14 @@ life_features(life *l)
     if (l->sp.states[i].kind == SB_STATE_TIMER && rng_chance(&r, 750))
       elements_make(&l->sp, i, (uint32_t)rng_range(&r, FORM_QUEUE,
                                                    FORM_TIMERS), &r);
+  l->hosted = rng_chance(&r, 150);
+  if (!l->hosted)
+    return;
+  l->savepoints = 0;
+  l->engine_options.layout = 0;
+  l->calm = rng_chance(&r, 400);
+  if (l->calm)
+    l->trouble = 0;
 }
 
 /* ---- the master --------------------------------------------------------- */
@@ -282,7 +290,8 @@ life_outsiders(life *l)
       ((attempt *)process->user)->pins--;
       process->user = NULL;
     }
-  if (!l->stopping && rng_chance(&l->rng, 40) && l->current != NULL &&
+  if (!l->stopping && !l->hosted && rng_chance(&l->rng, 40) &&
+      l->current != NULL &&
       l->current->ready)
     outsider_begin(l);
 }
@@ -296,6 +305,10 @@ life_replace(life *l, job **old, size_t *count)
     l->current = job_begin(l, 0);
     if (l->b.unkind)
       l->current->process->alloc_fail_per_mille = l->alloc_trouble;
+    return;
+  }
+  if (l->calm) {
+    j->stop |= rng_chance(&l->rng, l->unrest);
     return;
   }
   if (*count < LIFE_PROCESSES_MAX && rng_chance(&l->rng, l->unrest)) {
@@ -390,7 +403,7 @@ life_print(const life_counts *did)
     "readers", "gcs", "compared", "tolerated", "early-flushes",
     "compactions", "cold-reads", "interrupts", "view-rows", "migrated",
     "dropped", "full", "savepoints", "no-claims", "claims", "queue-answers",
-    "typed", "visited",
+    "typed", "visited", "hosted",
     "requests", "faults", "flips",
     "switches", "virtual-ms"
   };

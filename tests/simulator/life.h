@@ -44,6 +44,7 @@ typedef struct attempt {
   uint32_t states;          /* mask of those known to it */
   uint32_t versions[MODEL_STATES_MAX];
   uint64_t ttls[MODEL_STATES_MAX];
+  sb_part *parts[LIFE_SUBTASKS_MAX]; /* what a host that owns objects keeps */
   char **names;             /* its objects, without _metadata */
   size_t name_count;
   char **held;              /* what its manifests hold: it may be there */
@@ -56,7 +57,7 @@ typedef struct life_counts {
   uint64_t jobs, crashes, zombies, fenced, committed, restored, rescales,
     readers, gcs, compared, tolerated, early_flushes, compactions, cold_reads,
     interrupts, view_rows, migrated, dropped, full, savepoints,
-    no_claims, claims, queue_answers, typed, visited, requests, faults, flips,
+    no_claims, claims, queue_answers, typed, visited, hosted, requests, faults, flips,
     switches, virtual_ms;
 } life_counts;
 
@@ -92,6 +93,8 @@ struct life {
   migrator migrators[MODEL_STATES_MAX][LIFE_VERSIONS_MAX + 1];
   migrator typed_migrators[MODEL_STATES_MAX][LIFE_VERSIONS_MAX + 1];
 
+  int hosted;               /* the host owns the objects of checkpoints */
+  int calm;                 /* every process ends as it should */
   int typed_batches;        /* of the typed interface, and no others */
   uint32_t trouble;         /* 0 none; else how unkind the bucket gets */
   uint32_t alloc_trouble;   /* per mille in troubled phases */
@@ -303,6 +306,10 @@ void final_check(life *l);
 void final_read(life *l, sim_process *process, sb_backend *backend,
                 const attempt *a, uint64_t id);
 
+void final_read_parts(life *l, sim_process *process, sb_backend *backend,
+                      const attempt *a, const sb_part *parts,
+                      uint32_t count);
+
 void final_read_opened(life *l, sim_process *process, sb_backend *backend,
                        const attempt *a, sb_checkpoint *checkpoint);
 
@@ -321,6 +328,18 @@ void savepoint_check_claimed(job *j, attempt *a);
 /* Those that nobody took are right, and go without a trace. */
 void savepoints_final(life *l, sim_process *process, sb_backend *backend);
 
+/* manager.c: a host that owns the objects of checkpoints. */
+void manager_takeover(job *j);
+/* The parts that the host has of an attempt; how many. */
+uint32_t manager_parts(const attempt *a, sb_part *parts);
+void manager_acknowledge(job *j, attempt *a, uint32_t slot,
+                         const sb_part *part);
+/* 1 if it is complete now; then older ones may be gone. */
+int manager_commit(job *j, attempt *a);
+void manager_abort(life *l, attempt *a);
+void manager_free(attempt *a);
+void manager_final(life *l, sim_process *process, sb_backend *backend);
+
 /* faults.c, self.c */
 int fault_loop(int verbose, int brief, const char *only);
 int self_test(void);
@@ -332,6 +351,8 @@ attempt *ledger_newest(const life *l);
 void ledger_free(life *l);
 void ledger_add_names(attempt *a, const sb_part *part);
 int ledger_has_name(const attempt *a, const char *name);
+/* Does a part list it only because something still reads it? */
+int ledger_holds_name(const attempt *a, const char *name);
 void ledger_commit_began(attempt *a);
 void ledger_committed(job *j, attempt *a);
 /* What a list read by a committer that nobody has fenced must look like;

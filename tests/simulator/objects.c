@@ -267,26 +267,29 @@ effect_list(bucket_op *op)
   }
 }
 
+void
+bucket_drop(bucket *b, const char *name)
+{
+  object *o = bucket_find(b, name);
+
+  if (o == NULL)
+    return;
+  if (b->removing != NULL)
+    b->removing(b->removing_arg, name);
+  b->live_bytes -= o->data->size;
+  objects_unref(o->data);
+  o->data = NULL;
+  b->live--;
+}
+
 static void
 effect_remove(bucket_op *op)
 {
-  bucket *b = op->bucket;
   uint64_t i;
 
-  for (i = 0; i < op->name_count; i++) {
-    object *o = bucket_find(b, op->names[i]);
-
-    if (op->outcomes[i] != SB_OK && op->outcomes[i] != SB_UNKNOWN)
-      continue;
-    if (o == NULL)
-      continue;
-    if (b->removing != NULL)
-      b->removing(b->removing_arg, op->names[i]);
-    b->live_bytes -= o->data->size;
-    objects_unref(o->data);
-    o->data = NULL;
-    b->live--;
-  }
+  for (i = 0; i < op->name_count; i++)
+    if (op->outcomes[i] == SB_OK || op->outcomes[i] == SB_UNKNOWN)
+      bucket_drop(op->bucket, op->names[i]);
 }
 
 static void

@@ -14,12 +14,15 @@
 
 /* ---- owner's part ------------------------------------------------------- */
 
-/* A whole snapshot shares nothing with those before it. */
+/* A whole snapshot shares nothing with those before it, but for what a reader
+   keeps from a host that deletes. */
 static void
 snap_check_shared(const snap *sn, const char *name)
 {
   const attempt *mine = sn->round->attempt, *a;
 
+  if (sn->subtask->job->l->hosted && ledger_holds_name(mine, name))
+    return;
   for (a = sn->subtask->job->l->attempts; a != NULL; a = a->next)
     if (a->id < mine->id && ledger_has_name(a, name))
       sim_fail(&sn->subtask->job->l->s, SIM_WRONG,
@@ -81,9 +84,11 @@ snap_run(void *arg)
       sn->part->key_group_last != t->group_last ||
       (sn->part->name == NULL && sn->part->length != sn->part->manifest.len))
     sim_fail(&j->l->s, SIM_WRONG, "snapshot_run gives a strange part");
-  snap_check_names(sn);
   if (!sn->round->attempt->savepoint)
     ledger_add_names(sn->round->attempt, sn->part);
+  snap_check_names(sn);
+  if (j->l->hosted)
+    manager_acknowledge(j, sn->round->attempt, t->slot, sn->part);
   sim_say(&j->l->s, "checkpoint %llu, subtask %u: %u objects",
           (unsigned long long)sn->round->attempt->id, t->index,
           sn->part->object_count);
@@ -245,6 +250,8 @@ round_decide(round *r, uint32_t what)
   uint32_t i;
 
   r->decided = 1;
+  if (j->l->hosted && what != SB_NOTIFY_COMPLETE)
+    manager_abort(j->l, r->attempt);
   for (i = 0; i < j->subtask_count; i++) {
     snap *sn = &r->snaps[i];
 
@@ -338,6 +345,21 @@ commit_once(round *r, uint64_t *newest)
 }
 
 static void
+round_commit_hosted(round *r)
+{
+  job *j = r->job;
+
+  if (!manager_commit(j, r->attempt)) {
+    j->fenced = 1;
+    round_decide(r, SB_NOTIFY_ABORTED);
+    return;
+  }
+  j->commits++;
+  rounds_subsume(j, r->attempt->id);
+  round_decide(r, SB_NOTIFY_COMPLETE);
+}
+
+static void
 round_commit(round *r)
 {
   job *j = r->job;
@@ -346,6 +368,10 @@ round_commit(round *r)
   uint32_t tries = 0;
   sb_status status;
 
+  if (l->hosted) {
+    round_commit_hosted(r);
+    return;
+  }
   for (;;) {
     status = commit_once(r, &newest);
     if (status != SB_UNKNOWN)

@@ -108,6 +108,7 @@ subtask_open_keyed(subtask *t)
   job *j = t->job;
   life *l = j->l;
   sb_keyed_options options;
+  sb_part parts[LIFE_SUBTASKS_MAX];
   sb_error err;
   uint32_t tries = 0;
 
@@ -124,6 +125,11 @@ subtask_open_keyed(subtask *t)
   if (j->restored != NULL) {
     options.parts = j->restored->parts;
     options.part_count = j->restored->info.part_count;
+  }
+  if (l->hosted) {
+    options.flags = SB_OPEN_HOST_OWNED;
+    options.parts = parts;
+    options.part_count = manager_parts(j->from, parts);
   }
   for (;;) {
     sb_status status = j->backend->ops->open_keyed(j->backend, &options,
