@@ -454,12 +454,15 @@ script_renew(script *s)
 {
   life *l = s->l;
   job *j = sim_memory(NULL, sizeof *j);
+  uint32_t i;
 
   memset(j, 0, sizeof *j);
   j->l = l;
   j->next_id = 1;
   j->subtask_count = SCRIPT_SUBTASKS;
   j->generation = UINT64_MAX;
+  for (i = 0; i < l->sp.state_count; i++)
+    j->ttls[i] = l->sp.states[i].ttl_ms;
   model_init(&j->m, &l->sp);
   j->process = sim_process_new(&l->s, "script", l->settings);
   j->process->disposed = j;
