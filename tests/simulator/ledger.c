@@ -286,8 +286,9 @@ attempt_is_protected(const life *l, const attempt *a)
 {
   if (a->pins != 0)
     return 1;
-  if (l->hosted)
-    return a->fate == ATTEMPT_OK || a->fate == ATTEMPT_OPEN;
+  if (l->hosted) /* what a newer one subsumes never gets complete */
+    return a->fate == ATTEMPT_OK ||
+           (a->fate == ATTEMPT_OPEN && attempt_newer(l, a) == 0);
   if (a->fate == ATTEMPT_MAYBE)
     return !job_was_replaced(l, a->takeovers, a->generation, a->taking_ns,
                              NULL);
