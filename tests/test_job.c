@@ -393,6 +393,50 @@ test_lands_during_takeover(void)
 }
 
 static void
+overtake_before_metadata(void *arg, uint32_t op, const char *name)
+{
+  fixture *f = arg;
+  sb_job *other;
+
+  if (op != MEMSTORE_GET || strstr(name, "/_metadata") == NULL)
+    return;
+  memstore_set_hook(f->store, NULL, NULL);
+  other = fixture_takeover(f, 1);
+  CU_ASSERT(fixture_commit_new(f, other, 2) == SB_OK);
+  job_close(other);
+}
+
+/* A take-over stalls once it has HEAD. When it goes on, a successor has removed
+   the checkpoint that was the newest then: that is no damage. */
+static void
+overtaken_during_takeover(fixture *f)
+{
+  sb_takeover_options options = { .struct_size = sizeof options,
+                                  .job = f->job, .job_id = f->job_id,
+                                  .retain = 1 };
+  sb_job *job = fixture_takeover(f, 1);
+  sb_error err;
+
+  CU_ASSERT(fixture_commit_new(f, job, 1) == SB_OK);
+  job_close(job);
+  memstore_set_hook(f->store, overtake_before_metadata, f);
+  job = NULL;
+  CU_ASSERT(job_takeover(&f->env, &options, &job, &err) == SB_FENCED);
+  CU_ASSERT(job == NULL);
+  job = fixture_takeover(f, 1);
+  CU_ASSERT(fixture_commit_new(f, job, 3) == SB_OK);
+  memstore_remove(f->store, memstore_name(f->store, "chk-3-", 0));
+  job_close(job);
+  CU_ASSERT(job_takeover(&f->env, &options, &job, &err) == SB_CORRUPT);
+}
+
+static void
+test_overtaken_during_takeover(void)
+{
+  both(overtaken_during_takeover);
+}
+
+static void
 takeover_unknown(fixture *f)
 {
   sb_job *job;
@@ -542,6 +586,7 @@ main(int argc, char **argv)
     { "lands_in_between", test_lands_in_between },
     { "delayed_over_takeover", test_delayed_over_takeover },
     { "lands_during_takeover", test_lands_during_takeover },
+    { "overtaken_during_takeover", test_overtaken_during_takeover },
     { "takeover_unknown", test_takeover_unknown },
     { "definite_failures", test_definite_failures },
     { "damage", test_damage },

@@ -524,6 +524,20 @@ job_takeover_round(sb_job *job, const char *job_id, sb_error *err)
   return st;
 }
 
+/* Who stalled between taking HEAD and this finds that a successor has removed
+   what was named then. */
+static sb_status
+job_newest_missing(sb_job *job, sb_error *err)
+{
+  head_version now;
+
+  if (head_read(&job->env, job->path, &now, NULL) == SB_OK &&
+      now.head.owner != job->owner)
+    return job_fence(job, err);
+  return sb_error_set(err, SB_CORRUPT, "\"%s\", which HEAD names, is missing",
+                      job->head.head.metadata);
+}
+
 static sb_status
 job_load(sb_job *job, sb_error *err)
 {
@@ -535,8 +549,7 @@ job_load(sb_job *job, sb_error *err)
   st = metadata_read(job->env.host, job->env.store, h->metadata,
                      h->metadata_len, h->metadata_crc, &job->newest, err);
   if (st == SB_NOT_FOUND)
-    st = sb_error_set(err, SB_CORRUPT, "\"%s\", which HEAD names, is missing",
-                      h->metadata);
+    st = job_newest_missing(job, err);
   if (st == SB_OK)
     st = view_from_metadata(job->env.host, job->newest, h->metadata,
                             h->metadata_len, h->metadata_crc, &job->view,

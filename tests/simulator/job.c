@@ -151,10 +151,10 @@ job_takeover(job *j)
       break;
     if (status == SB_FENCED && job_is_old(j))
       job_give_up(j, "another one has taken over");
+    (void)job_tolerates(j, status, &err, "takeover");
     /* One that stalled may have replaced a later one before it failed. */
     if (j->takeovers != l->takeovers)
       j->takeovers = ++l->takeovers;
-    (void)job_tolerates(j, status, &err, "takeover");
     job_pause(j, &tries, "takeover");
   }
   j->generation = j->backend->ops->job_generation(j->handle);
