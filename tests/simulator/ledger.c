@@ -124,6 +124,18 @@ ledger_add_names(attempt *a, const sb_part *part)
   ledger_add_held(a, part);
 }
 
+void
+ledger_add_saved(attempt *a, const sb_part *part)
+{
+  uint32_t i;
+
+  for (i = 0; i < part->object_count; i++) {
+    const char *slash = strrchr(part->objects[i].name, '/');
+
+    attempt_add_name(a, slash == NULL ? part->objects[i].name : slash + 1);
+  }
+}
+
 int
 ledger_has_name(const attempt *a, const char *name)
 {
@@ -296,6 +308,17 @@ attempt_is_protected(const life *l, const attempt *a)
          attempt_newer(l, a) < l->retain_floor;
 }
 
+/* What a run that failed has left in a savepoint's directory is no part of
+   it. */
+static int
+ledger_saves(const attempt *a, const char *name)
+{
+  const char *slash = strrchr(name, '/');
+
+  return savepoint_has(a, name) &&
+         (strstr(name, ".state") == NULL || ledger_has_name(a, slash + 1));
+}
+
 void
 ledger_removing(void *arg, const char *name)
 {
@@ -303,7 +326,7 @@ ledger_removing(void *arg, const char *name)
   const attempt *a;
 
   for (a = l->attempts; a != NULL; a = a->next)
-    if (a->saved && !a->claimed && !a->removing && savepoint_has(a, name))
+    if (a->saved && !a->claimed && !a->removing && ledger_saves(a, name))
       sim_fail(&l->s, SIM_LOST, "\"%s\" of a savepoint is removed", name);
   for (a = l->attempts; a != NULL; a = a->next)
     if (ledger_has_name(a, name) && attempt_is_protected(l, a))

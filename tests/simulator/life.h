@@ -350,6 +350,8 @@ attempt *ledger_find(const life *l, uint64_t id, uint64_t generation);
 attempt *ledger_newest(const life *l);
 void ledger_free(life *l);
 void ledger_add_names(attempt *a, const sb_part *part);
+/* Of a savepoint: the last parts of the names, in its directory. */
+void ledger_add_saved(attempt *a, const sb_part *part);
 int ledger_has_name(const attempt *a, const char *name);
 /* Does a part list it only because something still reads it? */
 int ledger_holds_name(const attempt *a, const char *name);

@@ -495,8 +495,7 @@ list_push(space *sp, uint32_t state, uint64_t ttl_ms, const list_node *before,
   return node;
 }
 
-/* The same element behind another list. */
-static list_node *
+list_node *
 list_push_same(space *sp, const list_node *before, const list_node *from)
 {
   list_node *node = list_node_new(sp, before);

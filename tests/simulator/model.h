@@ -151,6 +151,9 @@ int end_is_over(const space *sp, uint32_t state, uint64_t end_ms,
 const list_node *list_push(space *sp, uint32_t state, uint64_t ttl_ms,
                            const list_node *before, value_ref value,
                            uint64_t expires_ms);
+/* The same element behind another list: what may be gone still may. */
+list_node *list_push_same(space *sp, const list_node *before,
+                          const list_node *from);
 /* The cell as it is with another schema version. */
 cell cell_migrated(space *sp, cell c, uint32_t version);
 /* Element `i` of a list, from 0; NULL if it has none. */

@@ -84,7 +84,9 @@ snap_run(void *arg)
       sn->part->key_group_last != t->group_last ||
       (sn->part->name == NULL && sn->part->length != sn->part->manifest.len))
     sim_fail(&j->l->s, SIM_WRONG, "snapshot_run gives a strange part");
-  if (!sn->round->attempt->savepoint)
+  if (sn->round->attempt->savepoint)
+    ledger_add_saved(sn->round->attempt, sn->part);
+  else
     ledger_add_names(sn->round->attempt, sn->part);
   snap_check_names(sn);
   if (j->l->hosted)

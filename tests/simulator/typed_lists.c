@@ -355,8 +355,7 @@ list_merge(subtask *t, place at)
     if (numbers[i] == at.ns)
       continue;
     for (k = 0; added != NULL && k < added->count; k++)
-      to = list_push(&l->sp, at.state, t->job->ttls[at.state], to,
-                     list_at(added, k)->value, 0);
+      to = list_push_same(&l->sp, to, list_at(added, k));
     list_set(t, at, to);
     list_set(t, from, NULL);
   }
