@@ -127,26 +127,35 @@ manager_close_at(manager *m, uint32_t at)
   m->open_count--;
 }
 
-static void
-manager_begin(manager *m)
+manager_checkpoint *
+manager_trigger(manager *m, uint32_t kind)
 {
-  manager_checkpoint *c;
+  manager_checkpoint *c = calloc(1, sizeof *c);
   char name[24];
   uint32_t h;
 
-  if (m->open_count == MANAGER_OPEN)
-    return;
-  c = calloc(1, sizeof *c);
   c->id = m->next_id++;
-  h = draw(8);
-  c->kind = h == 0 ? SB_SNAPSHOT_SAVEPOINT
-                   : h == 1 ? SB_SNAPSHOT_FULL : SB_SNAPSHOT_CHECKPOINT;
+  c->kind = kind;
   c->handles = m->handles;
   c->at = m->c;
   snprintf(name, sizeof name, "s%u", (unsigned)c->id);
   for (h = 0; h < m->handles; h++)
     c->snapshots[h] = begin_kind(m->k[h], c->id, c->kind, name);
   m->open[m->open_count++] = c;
+  return c;
+}
+
+static void
+manager_begin(manager *m)
+{
+  uint32_t which;
+
+  if (m->open_count == MANAGER_OPEN)
+    return;
+  which = draw(8);
+  (void)manager_trigger(m, which == 0 ? SB_SNAPSHOT_SAVEPOINT
+                           : which == 1 ? SB_SNAPSHOT_FULL
+                                        : SB_SNAPSHOT_CHECKPOINT);
 }
 
 static sb_keyed *
@@ -414,22 +423,21 @@ manager_first(manager *m)
   manager_open(m, 1, 0);
 }
 
+void
+manager_run_first(manager *m, manager_checkpoint *c)
+{
+  const sb_part *part;
+
+  check_ok(m->k[0]->ops->snapshot_run(m->k[0], c->snapshots[0], &part, &err));
+  c->parts[0] = kept_part_new(part);
+}
+
 manager_checkpoint *
 manager_whole(manager *m, uint32_t kind)
 {
-  manager_checkpoint *c = calloc(1, sizeof *c);
-  const sb_part *part;
-  char name[24];
+  manager_checkpoint *c = manager_trigger(m, kind);
 
-  c->id = m->next_id++;
-  c->kind = kind;
-  c->handles = 1;
-  c->at = m->c;
-  snprintf(name, sizeof name, "s%u", (unsigned)c->id);
-  c->snapshots[0] = begin_kind(m->k[0], c->id, kind, name);
-  check_ok(m->k[0]->ops->snapshot_run(m->k[0], c->snapshots[0], &part, &err));
-  c->parts[0] = kept_part_new(part);
-  m->open[m->open_count++] = c;
+  manager_run_first(m, c);
   return c;
 }
 

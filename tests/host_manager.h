@@ -68,8 +68,11 @@ void manager_restart(manager *m, int crash);
 void manager_step(manager *m);
 
 /* By hand, with one handle: a backend with a store that is watched; a
-   checkpoint that has run; news that arrive; the end of it all. */
+   checkpoint that has begun, its run, and both; news that arrive; the end of
+   it all. */
 void manager_first(manager *m);
+manager_checkpoint *manager_trigger(manager *m, uint32_t kind);
+void manager_run_first(manager *m, manager_checkpoint *c);
 manager_checkpoint *manager_whole(manager *m, uint32_t kind);
 void manager_notify(manager *m, uint32_t what, uint64_t id);
 void manager_end(manager *m);

@@ -9,7 +9,8 @@
  * is safe to rely on while the newest complete handout and all later ones list
  * it: whichever of them the host keeps, it keeps the copy. Handouts list all
  * that the handle relies on, be it in their manifest or not, and the handle
- * comes to rely only on what is safe.
+ * comes to rely only on what is safe. Runs end in any order, so a handout also
+ * lists what one of a higher id reuses: the host completes them by their ids.
  */
 #include "config.h"
 
@@ -73,20 +74,52 @@ hosted_compare(const void *a, const void *b)
   return order != 0 ? order : s->only_held - t->only_held;
 }
 
-/* With the lock held: views of the manifest, and what is relied on. */
-static hosted_entry *
-hosted_gather(const keyed *k, const draft *d, size_t *count)
+/* What newer checkpoints reuse, though nothing may rely on it any more. Only
+   what was safe is on more than one list. */
+static size_t
+hosted_gather_reused(const keyed *k, uint64_t checkpoint_id,
+                     hosted_entry *list)
 {
-  size_t cap = d == NULL ? 0 : d->view_count, n = 0, i;
+  const handout *o;
+  size_t n = 0, i;
+
+  for (o = k->hosted->handouts; o != NULL; o = o->next)
+    for (i = 0; o->checkpoint_id > checkpoint_id && i < o->count; i++)
+      if (o->listed[i]->listed > 1)
+        list[n++] = (hosted_entry){ o->listed[i], 1 };
+  return n;
+}
+
+static size_t
+hosted_room(const keyed *k, uint64_t checkpoint_id, const draft *d)
+{
+  size_t n = d == NULL ? 0 : d->view_count;
+  const handout *h;
   const sb_snapshot *o;
   const version *v;
-  hosted_entry *list;
 
   for (v = k->versions; v != NULL; v = v->next)
-    cap += v->count;
+    n += v->count;
   for (o = k->snapshots; o != NULL; o = o->next)
-    cap += o->substitute_count;
-  list = mem_zalloc(k->host, cap * sizeof *list);
+    n += o->substitute_count;
+  for (h = k->hosted->handouts; h != NULL; h = h->next)
+    if (h->checkpoint_id > checkpoint_id)
+      n += h->count;
+  return n;
+}
+
+/* With the lock held: views of the manifest, what is relied on, and what is
+   reused. */
+static hosted_entry *
+hosted_gather(const keyed *k, uint64_t checkpoint_id, const draft *d,
+              size_t *count)
+{
+  size_t n = 0, i;
+  const sb_snapshot *o;
+  const version *v;
+  hosted_entry *list = mem_zalloc(k->host, hosted_room(k, checkpoint_id, d) *
+                                             sizeof *list);
+
   if (list == NULL)
     return NULL;
   for (i = 0; d != NULL && i < d->view_count; i++)
@@ -100,6 +133,7 @@ hosted_gather(const keyed *k, const draft *d, size_t *count)
       if (o->substitutes[i].to != NULL &&
           hosted_is_safe(k, o->substitutes[i].to))
         list[n++] = (hosted_entry){ o->substitutes[i].to, 1 };
+  n += hosted_gather_reused(k, checkpoint_id, list + n);
   if (n > 1)
     qsort(list, n, sizeof *list, hosted_compare);
   for (i = 0, *count = 0; i < n; i++)
@@ -136,7 +170,7 @@ sb_status
 hosted_hand_out(keyed *k, sb_snapshot *s, draft *d)
 {
   size_t count, i;
-  hosted_entry *list = hosted_gather(k, d, &count);
+  hosted_entry *list = hosted_gather(k, s->checkpoint_id, d, &count);
   handout *o = NULL;
 
   if (list == NULL)
@@ -488,7 +522,7 @@ hosted_open(keyed *k, const sb_keyed_options *options, sb_error *err)
   if (k->segment_operator == NULL || k->hosted == NULL)
     goto no_memory;
   keyed_lock(k);
-  list = hosted_gather(k, NULL, &count);
+  list = hosted_gather(k, 0, NULL, &count);
   if (list != NULL)
     o = hosted_add(k, 0, list, count);
   keyed_unlock(k);
