@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "host/cli/inside.h"
 #include "host/config/options.h"
 
-static volatile sig_atomic_t cli_signalled;
+static atomic_int cli_signalled; /* other threads look at it, too */
 
 int
 cli_interrupted(void)

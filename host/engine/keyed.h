@@ -30,14 +30,16 @@ typedef struct async async;
 typedef struct state {
   sb_slice name, blob; /* host-allocated */
   sb_slice restored_blob; /* of the checkpoint, once `blob` is the caller's */
-  uint32_t kind, flags, schema_version;
+  uint32_t kind;
+  _Atomic uint32_t flags, schema_version; /* these two, and time: others read
+                                             while it is registered again */
   uint32_t id;         /* in segments and manifests: XXH32 of the name */
   uint32_t index;      /* the public id: position in keyed.states */
   uint8_t restored, registered;
   uint8_t ordered;     /* records are RECORD_ORDERED */
   uint8_t subkeyed;    /* keys have many records: lists and maps */
-  uint32_t time_kind, time_offset;
-  uint64_t ttl_ms;
+  _Atomic uint32_t time_kind, time_offset;
+  _Atomic uint64_t ttl_ms;
   sb_migrate_fn *migrate; /* of the registration, or NULL */
   void *migrate_arg;
   void (*migrate_free)(void *migrate_arg); /* NULL: it is the caller's */
