@@ -73,8 +73,9 @@ test_resolver_stuck(void)
 
   s3_fixture_start(&f, NULL);
   (void)snprintf(settings, sizeof settings,
-                 "aws.endpoint=http://store.test:%d\nrequest-timeout=300ms\n"
-                 "connect-timeout=10s", s3_server_port(f.server));
+                 "aws.endpoint=http://store.test:%d\nrequest-timeout=%dms\n"
+                 "connect-timeout=10s", s3_server_port(f.server),
+                 tap_is_slow() ? 3000 : 300);
   CU_ASSERT_EQUAL_FATAL(s3_fixture_open(&f, settings), SB_OK);
   atomic_store(&calls_stuck, 1);
   s3_fixture_expect(&f, s3_fixture_get(&f, 0, 100), SB_TIMEOUT, "deadline");
