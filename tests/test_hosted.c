@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "faulty_host.h"
+#include "host/engine/keyed.h"
 #include "host_manager.h"
 
 /* ---- lives --------------------------------------------------------------- */
@@ -234,6 +235,58 @@ test_no_claim(void)
   manager_end(&m);
 }
 
+/* ---- what nobody needs any more goes ------------------------------------- */
+
+/* Until the handle has nothing to do in the background. */
+static void
+settle(sb_keyed *base)
+{
+  keyed *k = (keyed *)base;
+  uint32_t tasks = 1;
+  int i;
+
+  for (i = 0; i < 2000 && tasks != 0; i++) {
+    keyed_lock(k);
+    tasks = k->tasks;
+    keyed_unlock(k);
+    if (tasks != 0)
+      pause_ms(5);
+  }
+  CU_ASSERT_EQUAL(tasks, 0);
+}
+
+/* A segment may be there though the answer was lost. If it cannot be removed
+   at once, that is tried again: with the next news, and at the end. */
+static void
+test_lost_answer(void)
+{
+  manager m;
+  manager_checkpoint *c;
+  const sb_part *part;
+  unsigned i;
+
+  manager_first(&m);
+  for (i = 0; i < 2; i++) {
+    content_change(m.k[0], &m.c, 50);
+    c = manager_trigger(&m, SB_SNAPSHOT_CHECKPOINT);
+    store_fail(2, STORE_FAIL_AFTER);
+    store_fail_removes(1);
+    CU_ASSERT_EQUAL(m.k[0]->ops->snapshot_run(m.k[0], c->snapshots[0], &part,
+                                              &err), SB_UNKNOWN);
+    store_fail_removes(0);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 1);
+    if (i != 0)
+      break;
+    manager_run_first(&m, c);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 2);
+    manager_complete(&m, 0);
+    manager_notify(&m, SB_NOTIFY_COMPLETE, c->id);
+    settle(m.k[0]);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 0);
+  }
+  manager_end(&m);
+}
+
 /* ---- failures, one after the other --------------------------------------- */
 
 /* A run and the news of it, with change `nth` of the store failing, or
@@ -327,6 +380,7 @@ main(int argc, char **argv)
     { "readers keep", test_reader_keeps },
     { "runs in any order", test_runs_in_any_order },
     { "no claim", test_no_claim },
+    { "lost answer", test_lost_answer },
     { "failures", test_faults },
     { "lives", test_lives },
     { "lives with failures", test_lives_with_failures },

@@ -245,6 +245,24 @@ output_keep(output *o)
   return SB_OK;
 }
 
+/* What was written and is not wanted goes from the store at once; what cannot
+   be removed now is reported as dropped by the next manifest. */
+static void
+output_discard(output *o, segment *s)
+{
+  keyed *k = o->keyed;
+  const char *name = s->name;
+
+  cache_drop(k->engine->cache, s->number);
+  if (store_remove(k->host, k->engine->store, &name, 1, NULL, NULL) != SB_OK) {
+    keyed_lock(k);
+    version_drop_name(k, s->name, 0);
+    keyed_unlock(k);
+    s->name = NULL;
+  }
+  output_segment_free(k, s);
+}
+
 /* Closes the segment being written and makes it visible. */
 static sb_status
 output_end(output *o, sb_error *err)
@@ -266,12 +284,8 @@ output_end(output *o, sb_error *err)
   o->stream = NULL;
   status = store_writer_commit(stream, NULL, err);
   if (status != SB_OK) {
-    /* It may have appeared: remove it, else it is the next generation's
-       orphan. */
-    const char *name = o->current->name;
-
-    (void)store_remove(o->keyed->host, o->keyed->engine->store, &name, 1,
-                       NULL, NULL);
+    output_discard(o, o->current); /* it may have appeared */
+    o->current = NULL;
     return status;
   }
   o->raw_bytes += o->current->info.raw_bytes;
@@ -348,30 +362,6 @@ uint64_t
 output_raw_bytes(const output *o)
 {
   return o->raw_bytes;
-}
-
-/* What was written and is not wanted goes from the store at once; what cannot
-   be removed now is reported as dropped by the next manifest. */
-static void
-output_discard(output *o, segment *s)
-{
-  keyed *k = o->keyed;
-  const char *name = s->name;
-  dropped_name *d;
-
-  cache_drop(k->engine->cache, s->number);
-  if (store_remove(k->host, k->engine->store, &name, 1, NULL, NULL) != SB_OK) {
-    d = mem_zalloc(k->host, sizeof *d);
-    if (d != NULL) {
-      d->name = s->name;
-      s->name = NULL;
-      keyed_lock(k);
-      d->next = k->dropped;
-      k->dropped = d;
-      keyed_unlock(k);
-    }
-  }
-  output_segment_free(k, s);
 }
 
 void
