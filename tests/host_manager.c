@@ -230,6 +230,23 @@ manager_complete(manager *m, uint32_t at)
   CU_ASSERT_EQUAL(manager_wrong(m, c), 0);
 }
 
+/* A handle's run has ended well; the host may have a part of an earlier one,
+   and keeps either. */
+static void
+manager_take(manager *m, manager_checkpoint *c, uint32_t h,
+             const sb_part *part)
+{
+  kept_part *other = kept_part_new(part), *kept = c->parts[h];
+
+  CU_ASSERT_EQUAL(c->aborted ? 0 : part_missing(other), 0);
+  if (!c->aborted && (kept == NULL || draw(2))) {
+    c->parts[h] = other;
+    other = kept;
+  }
+  manager_discard(m, other);
+  kept_part_free(other);
+}
+
 /* A handle's run; its part may come when nobody wants it any more. */
 static void
 manager_run(manager *m, manager_checkpoint *c)
@@ -238,27 +255,20 @@ manager_run(manager *m, manager_checkpoint *c)
   const sb_part *part;
   sb_status status;
 
-  if (c->parts[h] != NULL)
+  if (c->parts[h] != NULL && draw(3) != 0)
     return;
   if (m->failures && draw(3) == 0)
     store_fail(1 + (long)draw(6), 1 + (int)draw(2));
   status = m->k[h]->ops->snapshot_run(m->k[h], c->snapshots[h], &part, &err);
   store_fail(0, 0);
-  if (status != SB_OK) {
-    m->failed_runs++;
-    CU_ASSERT(m->failures);
-    if (draw(2))
-      manager_abort(m, c);
+  if (status == SB_OK) {
+    manager_take(m, c, h, part);
     return;
   }
-  c->parts[h] = kept_part_new(part);
-  if (!c->aborted) {
-    CU_ASSERT_EQUAL(part_missing(c->parts[h]), 0);
-    return;
-  }
-  manager_discard(m, c->parts[h]);
-  kept_part_free(c->parts[h]);
-  c->parts[h] = NULL;
+  m->failed_runs++;
+  CU_ASSERT(m->failures);
+  if (draw(2))
+    manager_abort(m, c);
 }
 
 static void

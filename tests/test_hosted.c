@@ -255,6 +255,19 @@ settle(sb_keyed *base)
   CU_ASSERT_EQUAL(tasks, 0);
 }
 
+/* Changes, and a checkpoint of them of which the handle hears. */
+static manager_checkpoint *
+confirm_one(manager *m)
+{
+  manager_checkpoint *c;
+
+  content_change(m->k[0], &m->c, 50);
+  c = manager_whole(m, SB_SNAPSHOT_CHECKPOINT);
+  manager_complete(m, 0);
+  manager_notify(m, SB_NOTIFY_COMPLETE, c->id);
+  return c;
+}
+
 /* A segment may be there though the answer was lost. If it cannot be removed
    at once, that is tried again: with the next news, and at the end. */
 static void
@@ -285,6 +298,44 @@ test_lost_answer(void)
     CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 0);
   }
   manager_end(&m);
+}
+
+/* ---- what was handed out is the host's ----------------------------------- */
+
+/* A run is repeated and fails. The host has the first part: its objects stay,
+   and the handle knows of it when the checkpoint is complete. */
+static void
+test_failed_repeat(void)
+{
+  manager m;
+  manager_checkpoint *c;
+  const sb_part *part;
+  sb_status status;
+  int mode;
+
+  for (mode = 0; mode <= STORE_FAIL_AFTER; mode++) {
+    manager_first(&m);
+    content_change(m.k[0], &m.c, 200);
+    c = manager_whole(&m, SB_SNAPSHOT_CHECKPOINT);
+    if (mode == 0)
+      m.k[0]->ops->snapshot_cancel(m.k[0], c->snapshots[0]);
+    else
+      store_fail(1, mode);
+    status = m.k[0]->ops->snapshot_run(m.k[0], c->snapshots[0], &part, &err);
+    CU_ASSERT_NOT_EQUAL(status, SB_OK);
+    manager_complete(&m, 0);
+    manager_notify(&m, SB_NOTIFY_COMPLETE, c->id);
+    settle(m.k[0]);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 0);
+    CU_ASSERT_EQUAL(objects_under("j/checkpoints/shared/", NULL, NULL), 1);
+    CU_ASSERT_EQUAL(manager_missing(&m), 0);
+    c = confirm_one(&m);
+    CU_ASSERT_EQUAL(c->parts[0]->part.object_count, 2);
+    CU_ASSERT_EQUAL(c->parts[0]->is_new[0] + c->parts[0]->is_new[1], 1);
+    manager_restart(&m, 0);
+    CU_ASSERT_EQUAL(content_wrong(m.k[0], &m.c), 0);
+    manager_end(&m);
+  }
 }
 
 /* ---- failures, one after the other --------------------------------------- */
@@ -381,6 +432,7 @@ main(int argc, char **argv)
     { "runs in any order", test_runs_in_any_order },
     { "no claim", test_no_claim },
     { "lost answer", test_lost_answer },
+    { "failed repeat", test_failed_repeat },
     { "failures", test_faults },
     { "lives", test_lives },
     { "lives with failures", test_lives_with_failures },

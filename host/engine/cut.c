@@ -302,11 +302,9 @@ cut_adopt(keyed *k, sb_snapshot *s, sb_error *err)
   sb_status status;
 
   /* A repeated run goes on with the copies of the last one, unless somebody
-     else may have removed them. */
+     else may have removed them: hosted_start has forgotten the host's. */
   if (s->kind == SB_SNAPSHOT_SAVEPOINT && s->handed_out) {
     cut_remove(k, s);
-    cut_forget(k, s);
-  } else if (keyed_host_owned(k) && s->kind != SB_SNAPSHOT_SAVEPOINT) {
     cut_forget(k, s);
   }
   if (s->substitutes != NULL)

@@ -208,6 +208,15 @@ hosted_remove(keyed *k, handout **at)
 }
 
 void
+hosted_start(keyed *k, sb_snapshot *s)
+{
+  if (s->kind == SB_SNAPSHOT_SAVEPOINT)
+    return;
+  s->handout = 0;
+  cut_forget(k, s);
+}
+
+void
 hosted_give_up(keyed *k, sb_snapshot *s)
 {
   handout **at;

@@ -201,6 +201,8 @@ snapshot_run(sb_keyed *base, sb_snapshot *s, const sb_part **part,
   }
   s->running = 1;
   keyed_unlock(k);
+  if (keyed_host_owned(k))
+    hosted_start(k, s);
   status = flush_until(k, s->epoch, s->event, &s->cancelled, err);
   if (status == SB_OK)
     status = cut_adopt(k, s, err);

@@ -68,6 +68,9 @@ segment *hosted_safe(keyed *k, segment *s);
    else that the handle relies on, which goes to d->pins. */
 sb_status hosted_hand_out(keyed *k, sb_snapshot *s, draft *d);
 
+/* Without the lock: a run begins. What an earlier one of the same snapshot has
+   handed out is the host's, whatever becomes of this one. */
+void hosted_start(keyed *k, sb_snapshot *s);
 /* Without the lock: a run failed; nobody was told of what it made. */
 void hosted_give_up(keyed *k, sb_snapshot *s);
 /* Owner thread, without the lock. */
