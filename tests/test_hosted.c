@@ -300,6 +300,57 @@ test_lost_answer(void)
   manager_end(&m);
 }
 
+/* News that come while something is being removed have a removal of their
+   own. */
+static void
+test_news_meanwhile(void)
+{
+  manager m;
+  int i;
+
+  manager_first(&m);
+  store_hold_removes(1);
+  (void)confirm_one(&m);
+  for (i = 0; i < 2000 && store_held_removes() == 0; i++)
+    pause_ms(5);
+  CU_ASSERT_EQUAL(store_held_removes(), 1);
+  (void)confirm_one(&m);
+  CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 2);
+  store_hold_removes(0);
+  settle(m.k[0]);
+  CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 0);
+  manager_end(&m);
+}
+
+/* What an attempt left that ended badly, and what then could not be found, or
+   not be removed, goes with the next news. */
+static void
+test_dead_again(void)
+{
+  manager m;
+  int which;
+
+  for (which = 0; which < 2; which++) {
+    manager_first(&m);
+    content_change(m.k[0], &m.c, 200);
+    (void)manager_whole(&m, SB_SNAPSHOT_CHECKPOINT);
+    manager_complete(&m, 0);
+    manager_shut(&m, 1);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 1);
+    store_fail_removes(which == 0);
+    store_fail_lists(which == 1);
+    manager_open(&m, 1, 0);
+    settle(m.k[0]);
+    store_fail_removes(0);
+    store_fail_lists(0);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 1);
+    (void)confirm_one(&m);
+    settle(m.k[0]);
+    CU_ASSERT_EQUAL(objects_under("j/state/", NULL, NULL), 0);
+    manager_end(&m);
+  }
+}
+
 /* ---- what was handed out is the host's ----------------------------------- */
 
 /* A run is repeated and fails. The host has the first part: its objects stay,
@@ -432,6 +483,8 @@ main(int argc, char **argv)
     { "runs in any order", test_runs_in_any_order },
     { "no claim", test_no_claim },
     { "lost answer", test_lost_answer },
+    { "news meanwhile", test_news_meanwhile },
+    { "dead again", test_dead_again },
     { "failed repeat", test_failed_repeat },
     { "failures", test_faults },
     { "lives", test_lives },

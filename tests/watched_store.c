@@ -12,7 +12,8 @@ static const sb_store_ops *real;
 static sb_store_ops watched_ops;
 static atomic_long store_countdown;
 static atomic_int store_mode, store_removes_fail, store_copy_refused;
-static atomic_uint store_copy_count;
+static atomic_int store_removes_wait, store_lists_fail;
+static atomic_uint store_copy_count, store_held_count;
 
 /* What happens to the change that comes now. */
 static int
@@ -98,9 +99,21 @@ static sb_status
 watched_remove(sb_store *s, const sb_remove_request *request, uint64_t *op,
                sb_error *e)
 {
+  if (atomic_load(&store_removes_wait))
+    atomic_fetch_add(&store_held_count, 1);
+  while (atomic_load(&store_removes_wait))
+    pause_ms(1);
   return atomic_load(&store_removes_fail) || store_turn() != 0
            ? store_refuse(e)
            : real->remove(s, request, op, e);
+}
+
+static sb_status
+watched_list(sb_store *s, const sb_list_request *request, uint64_t *op,
+             sb_error *e)
+{
+  return atomic_load(&store_lists_fail) ? store_refuse(e)
+                                        : real->list(s, request, op, e);
 }
 
 static void
@@ -144,11 +157,15 @@ store_watch(void)
   watched_ops.put_commit = watched_commit;
   watched_ops.remove = watched_remove;
   watched_ops.copy = watched_copy;
+  watched_ops.list = watched_list;
   s->ops = &watched_ops;
   store_fail(0, 0);
   store_fail_removes(0);
+  store_hold_removes(0);
+  store_fail_lists(0);
   store_cannot_copy(0);
   atomic_store(&store_copy_count, 0);
+  atomic_store(&store_held_count, 0);
 }
 
 void
@@ -168,6 +185,24 @@ void
 store_fail_removes(int on)
 {
   atomic_store(&store_removes_fail, on);
+}
+
+void
+store_hold_removes(int on)
+{
+  atomic_store(&store_removes_wait, on);
+}
+
+unsigned
+store_held_removes(void)
+{
+  return atomic_load(&store_held_count);
+}
+
+void
+store_fail_lists(int on)
+{
+  atomic_store(&store_lists_fail, on);
 }
 
 void

@@ -34,9 +34,10 @@ struct hosted {
   uint32_t handout_count;
   uint64_t last_number;
   uint64_t complete;     /* the newest checkpoint known to be */
-  int sweeping;
+  int sweeping;          /* lock */
+  int sweep_again;       /* lock: news came since it began */
   char **dead;           /* where earlier attempts may have left segments */
-  size_t dead_count;
+  size_t dead_count;     /* lock; both are changed by the sweep alone */
 };
 
 /* ---- handouts ------------------------------------------------------------ */
@@ -278,39 +279,121 @@ hosted_sweep(keyed *k, dropped_name *list)
   mem_free(k->host, statuses);
 }
 
+/* What earlier attempts have left. */
+typedef struct hosted_walk {
+  keyed *keyed;
+  char *names[HOSTED_REMOVALS];
+  size_t count;
+  sb_status status; /* of the first removal that failed */
+} hosted_walk;
+
+static void
+hosted_remove_found(hosted_walk *w)
+{
+  keyed *k = w->keyed;
+  sb_status status = SB_OK;
+  size_t i;
+
+  if (w->count != 0)
+    status = store_remove(k->host, k->engine->store,
+                          (const char *const *)w->names, w->count, NULL, NULL);
+  if (w->status == SB_OK)
+    w->status = status;
+  for (i = 0; i < w->count; i++)
+    mem_free(k->host, w->names[i]);
+  w->count = 0;
+}
+
+static sb_status
+hosted_found(void *arg, const sb_store_entry *entry, sb_error *err)
+{
+  hosted_walk *w = arg;
+  keyed *k = w->keyed;
+  path_info info = paths_parse(&k->engine->paths, k->job, entry->name);
+
+  if (keyed_stopping(k))
+    return sb_error_set(err, SB_CANCELLED, "the handle is closing");
+  if (info.kind != PATH_SEGMENT || info.generation >= k->generation)
+    return SB_OK;
+  w->names[w->count] = mem_strdup(k->host, entry->name);
+  if (w->names[w->count] == NULL)
+    return sb_error_set(err, SB_NO_MEMORY, "could not list: no memory");
+  if (++w->count == HOSTED_REMOVALS)
+    hosted_remove_found(w);
+  return SB_OK;
+}
+
+/* Where something may be left is looked at again with the next
+   notification. */
+static void
+hosted_bury(keyed *k)
+{
+  struct hosted *h = k->hosted;
+  hosted_walk *w = mem_zalloc(k->host, sizeof *w);
+  size_t left = 0, i;
+  sb_status status;
+
+  for (i = 0; w != NULL && i < h->dead_count; i++) {
+    w->keyed = k;
+    w->status = SB_OK;
+    status = store_list(k->host, k->engine->store, h->dead[i], NULL,
+                        hosted_found, w, NULL);
+    hosted_remove_found(w);
+    if (status == SB_OK && w->status == SB_OK)
+      mem_free(k->host, h->dead[i]);
+    else
+      h->dead[left++] = h->dead[i];
+  }
+  if (w == NULL)
+    return;
+  mem_free(k->host, w);
+  keyed_lock(k);
+  h->dead_count = left;
+  keyed_unlock(k);
+}
+
 static void
 hosted_sweep_task(void *arg)
 {
   keyed *k = arg;
+  struct hosted *h = k->hosted;
   dropped_name *list;
+  int again;
 
-  keyed_lock(k);
-  list = k->dropped;
-  k->dropped = NULL;
-  keyed_unlock(k);
-  if (list != NULL)
-    hosted_sweep(k, list);
-  keyed_lock(k);
-  k->hosted->sweeping = 0;
-  keyed_unlock(k);
+  do {
+    hosted_bury(k);
+    keyed_lock(k);
+    list = k->dropped;
+    k->dropped = NULL;
+    keyed_unlock(k);
+    if (list != NULL)
+      hosted_sweep(k, list);
+    keyed_lock(k);
+    again = h->sweep_again && !keyed_stopping(k);
+    h->sweep_again = 0;
+    h->sweeping = again;
+    keyed_unlock(k);
+  } while (again);
   keyed_task_done(k);
 }
 
 static void
 hosted_schedule_sweep(keyed *k)
 {
+  struct hosted *h = k->hosted;
   int start;
 
   keyed_lock(k);
-  start = k->dropped != NULL && !k->hosted->sweeping && !keyed_stopping(k);
-  if (start)
-    k->hosted->sweeping = 1;
+  h->sweep_again = h->sweeping;
+  start = !h->sweeping && !keyed_stopping(k) &&
+          (k->dropped != NULL || h->dead_count != 0);
+  h->sweeping |= start;
   keyed_unlock(k);
   if (!start ||
       keyed_task(k, SB_LANE_BACKGROUND, hosted_sweep_task, NULL) == SB_OK)
     return;
   keyed_lock(k);
-  k->hosted->sweeping = 0;
+  h->sweeping = 0;
   keyed_unlock(k);
 }
 
@@ -405,62 +488,6 @@ hosted_operator(const keyed *k, uint32_t subtask, char *out, size_t size,
   return paths_encode_part(out, (size_t)len, part, sizeof part, err);
 }
 
-typedef struct hosted_walk {
-  keyed *keyed;
-  char *names[HOSTED_REMOVALS];
-  size_t count;
-} hosted_walk;
-
-static void
-hosted_remove_found(hosted_walk *w)
-{
-  keyed *k = w->keyed;
-  size_t i;
-
-  if (w->count != 0)
-    (void)store_remove(k->host, k->engine->store,
-                       (const char *const *)w->names, w->count, NULL, NULL);
-  for (i = 0; i < w->count; i++)
-    mem_free(k->host, w->names[i]);
-  w->count = 0;
-}
-
-static sb_status
-hosted_found(void *arg, const sb_store_entry *entry, sb_error *err)
-{
-  hosted_walk *w = arg;
-  keyed *k = w->keyed;
-  path_info info = paths_parse(&k->engine->paths, k->job, entry->name);
-
-  if (keyed_stopping(k))
-    return sb_error_set(err, SB_CANCELLED, "the handle is closing");
-  if (info.kind != PATH_SEGMENT || info.generation >= k->generation)
-    return SB_OK;
-  w->names[w->count] = mem_strdup(k->host, entry->name);
-  if (w->names[w->count] == NULL)
-    return SB_OK; /* the next attempt finds it */
-  if (++w->count == HOSTED_REMOVALS)
-    hosted_remove_found(w);
-  return SB_OK;
-}
-
-static void
-hosted_bury_task(void *arg)
-{
-  keyed *k = arg;
-  hosted_walk *w = mem_zalloc(k->host, sizeof *w);
-  size_t i;
-
-  for (i = 0; w != NULL && i < k->hosted->dead_count; i++) {
-    w->keyed = k;
-    (void)store_list(k->host, k->engine->store, k->hosted->dead[i], NULL,
-                     hosted_found, w, NULL);
-    hosted_remove_found(w);
-  }
-  mem_free(k->host, w);
-  keyed_task_done(k);
-}
-
 /* Where a subtask's private segments are. */
 static sb_status
 hosted_add_dead(keyed *k, uint32_t subtask, sb_error *err)
@@ -541,9 +568,9 @@ hosted_open(keyed *k, const sb_keyed_options *options, sb_error *err)
   if (k->flags & SB_OPEN_READ_ONLY)
     return SB_OK;
   status = hosted_find_dead(k, options, err);
-  if (status != SB_OK)
-    return status;
-  return keyed_task(k, SB_LANE_BACKGROUND, hosted_bury_task, err);
+  if (status == SB_OK)
+    hosted_schedule_sweep(k);
+  return status;
 no_memory:
   return sb_error_set(err, SB_NO_MEMORY, "could not open state: no memory");
 }
