@@ -229,6 +229,25 @@ front_least_key(uint64_t prefix, uint8_t bytes[8])
   return sb_slice_of(bytes, len);
 }
 
+/* Removes the cursor's rows up to and with the key. Nothing is read behind it:
+   once the key's own record is gone, nothing can fail. */
+static sb_status
+front_remove_rows(keyed *k, sb_cursor *cursor, sb_slice key, sb_error *err)
+{
+  sb_status status;
+  sb_row row;
+  int last;
+
+  do {
+    status = scan_next(&k->base, cursor, &row, err);
+    if (status != SB_OK)
+      break;
+    last = slice_equal(row.key, key);
+    status = scan_remove(&k->base, cursor, err);
+  } while (status == SB_OK && !last);
+  return status == SB_END ? SB_OK : status;
+}
+
 /* Below the front of an earlier epoch there may be records that came after it
    and must stay: so each one that goes gets its tombstone. */
 static sb_status
@@ -240,7 +259,6 @@ front_remove_each(keyed *k, const place *p, sb_slice bound, sb_error *err)
   uint8_t least[8];
   sb_cursor *cursor;
   sb_status status;
-  sb_row row;
 
   /* The tombstones of those that went before are not passed again. */
   if (t->order != NULL)
@@ -251,13 +269,9 @@ front_remove_each(keyed *k, const place *p, sb_slice bound, sb_error *err)
   status = scan_open(&k->base, &range, &cursor, err);
   if (status != SB_OK)
     return status;
-  while ((status = scan_next(&k->base, cursor, &row, err)) == SB_OK) {
-    status = scan_remove(&k->base, cursor, err);
-    if (status != SB_OK)
-      break;
-  }
+  status = front_remove_rows(k, cursor, p->key.key, err);
   scan_close(&k->base, cursor);
-  if (status != SB_END)
+  if (status != SB_OK)
     return status;
   if (t->order != NULL && t->order->alive < prefix)
     t->order->alive = prefix;

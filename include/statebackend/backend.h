@@ -418,8 +418,9 @@ typedef struct sb_keyed_ops {
                               sb_error *err);
   void (*view_scan_close)(sb_view_cursor *cursor);
 
-  /* Timers: removes all records of the key group up to and with `key`. What
-     segments hold of them costs nothing. */
+  /* Timers: removes all records of the key group up to and with `key`, in
+     order. What segments hold of them costs nothing. After a failure the first
+     ones may be gone, but never that of `key`. */
   sb_status (*remove_through)(sb_keyed *keyed, const sb_key *key,
                               sb_error *err);
 
