@@ -585,8 +585,9 @@ queue_take_batch(sb_queue *queue, sb_queue_element *elements, size_t count,
                  sb_status *status, sb_error *err)
 {
   queue_group *groups = queue->cache.groups;
-  uint32_t batch = ++queue->batch, index;
+  uint64_t batch = ++queue->batch;
   size_t i, kept = 0;
+  uint32_t index;
   sb_status taken;
 
   for (i = count; i > 0; i--) {

@@ -18,7 +18,7 @@ struct sb_queue {
   queue_cache cache;
   buf record;   /* the record that is being looked at */
   buf lent;     /* elements handed out that the cache no longer has */
-  uint32_t batch; /* number of the last batch */
+  uint64_t batch; /* number of the last batch */
 };
 
 /* `order_len`: bytes of records that are compared between key groups, 0 all.

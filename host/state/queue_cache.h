@@ -25,8 +25,8 @@ typedef struct queue_group {
   uint8_t *bytes;
   uint32_t bytes_len, bytes_cap;
   uint32_t live;        /* bytes of the entries and the bound */
-  uint32_t batch;       /* the last batch that was taken from it, */
-  uint32_t failed;      /* and the last one that could not be */
+  uint64_t batch;       /* the last batch that was taken from it, */
+  uint64_t failed;      /* and the last one that could not be */
 } queue_group;
 
 /* Where a group stands among the others. */
