@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "host/base/buf.h"
+#include "host/base/slice.h"
 
 void
 buf_init(buf *b, const sb_host *host, size_t max)
@@ -75,6 +76,18 @@ buf_add(buf *b, const void *data, size_t len)
   p = buf_extend(b, len);
   if (p != NULL)
     memcpy(p, data, len);
+}
+
+sb_status
+buf_give(void *arg, const void *data, size_t len)
+{
+  buf *b = arg;
+
+  if (!slice_bad(sb_slice_of(data, len)))
+    buf_add(b, data, len);
+  else if (b->status == SB_OK)
+    b->status = SB_INVALID;
+  return b->status;
 }
 
 void

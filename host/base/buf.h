@@ -14,7 +14,7 @@ typedef struct buf {
   const sb_host *host;
   uint8_t *data;
   size_t len, cap, max;
-  sb_status status; /* SB_OK, SB_NO_MEMORY or SB_TOO_LARGE */
+  sb_status status; /* SB_OK, SB_NO_MEMORY or SB_TOO_LARGE; see buf_give */
 } buf;
 
 void buf_init(buf *b, const sb_host *host, size_t max);
@@ -24,6 +24,9 @@ void buf_clear(buf *b);
 /* Room for `len` more bytes, counted as appended; NULL on failure. */
 void *buf_extend(buf *b, size_t len);
 void buf_add(buf *b, const void *data, size_t len);
+/* An sb_give_fn: the same for a caller's bytes. A length without bytes fails
+   with SB_INVALID, which sticks too. */
+sb_status buf_give(void *b, const void *data, size_t len);
 void buf_u8(buf *b, uint8_t v);
 void buf_u16(buf *b, uint16_t v);
 void buf_u32(buf *b, uint32_t v);

@@ -70,6 +70,10 @@ sb_status canonical_object_open(canonical_object *object, uint32_t first,
                                 uint32_t last, const sb_canonical_read *given,
                                 sb_canonical_reader **out, sb_error *err);
 
+/* Have all slices that a caller points to their bytes? */
+sb_status canonical_check_options(const sb_canonical_options *options,
+                                  sb_error *err);
+
 /* ---- states ------------------------------------------------------------ */
 
 /* One state of a stream; `memory` holds what the slices point to. */

@@ -131,6 +131,7 @@ canonical_take_options(sb_canonical *c, const sb_canonical_options *given,
                        sb_error *err)
 {
   sb_canonical_options *o = &c->options;
+  sb_status status;
 
   if (given != NULL)
     memcpy(o, given, given->struct_size < sizeof *o ? given->struct_size :
@@ -145,10 +146,11 @@ canonical_take_options(sb_canonical *c, const sb_canonical_options *given,
   if (o->flags & ~SB_CANONICAL_COMPRESS)
     return sb_error_set(err, SB_INVALID, "cannot write a canonical savepoint "
                         "with flags %#x", (unsigned)o->flags);
-  if (o->header.len >= 5)
+  status = canonical_check_options(o, err);
+  if (status == SB_OK && o->header.len >= 5)
     o->flags = ((const uint8_t *)o->header.data)[4] != 0 ?
                SB_CANONICAL_COMPRESS : 0;
-  return SB_OK;
+  return status;
 }
 
 static sb_status

@@ -80,7 +80,8 @@ canonical_part_encode(const canonical_part *p, buf *out)
 int
 canonical_is_descriptor(sb_slice manifest)
 {
-  return manifest.len >= 4 && memcmp(manifest.data, PART_MAGIC, 4) == 0;
+  return manifest.len >= 4 && manifest.data != NULL &&
+         memcmp(manifest.data, PART_MAGIC, 4) == 0;
 }
 
 int

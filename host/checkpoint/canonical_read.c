@@ -212,6 +212,7 @@ read_take_options(sb_canonical_reader *r, const sb_canonical_read *given,
                   sb_canonical_options *encoding, sb_error *err)
 {
   sb_canonical_read *o = &r->options;
+  sb_status status;
   uint32_t i;
 
   memcpy(o, given, given->struct_size < sizeof *o ? given->struct_size :
@@ -229,9 +230,10 @@ read_take_options(sb_canonical_reader *r, const sb_canonical_read *given,
                         (unsigned)o->key_group_first,
                         (unsigned)o->key_group_last,
                         (unsigned)o->key_group_count);
+  status = canonical_check_options(encoding, err);
   r->next_group = o->key_group_first;
-  if (o->offsets == NULL)
-    return SB_OK;
+  if (status != SB_OK || o->offsets == NULL)
+    return status;
   if (o->offset_count > SB_KEY_GROUPS_MAX ||
       o->offset_first > SB_KEY_GROUPS_MAX)
     return sb_error_set(err, SB_INVALID, "cannot read a canonical savepoint "

@@ -2,7 +2,27 @@
 /* The list of a canonical savepoint's states; see canonical.h. */
 #include "config.h"
 
+#include "host/base/slice.h"
 #include "host/checkpoint/canonical.h"
+
+sb_status
+canonical_check_options(const sb_canonical_options *options, sb_error *err)
+{
+  sb_status status = slice_check(options->key_serializer,
+                                 "the key serializer's snapshot", err);
+  uint64_t i;
+
+  if (status == SB_OK)
+    status = slice_check(options->header, "the header of a canonical "
+                         "savepoint", err);
+  for (i = 0; status == SB_OK && i < options->state_count; i++) {
+    status = slice_check(options->states[i].name, "the name of a state", err);
+    if (status == SB_OK)
+      status = slice_check(options->states[i].meta, "the meta info of a state",
+                           err);
+  }
+  return status;
+}
 
 static void
 states_keep(uint8_t **at, sb_slice *s)

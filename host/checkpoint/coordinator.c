@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "host/base/slice.h"
 #include "host/checkpoint/attempt.h"
 
 #define COORDINATOR_TIMEOUT_MS 600000u
@@ -249,6 +250,8 @@ attempt_set_blob(const sb_host *host, sb_slice blob, void **copy,
     return sb_fail(err, SB_TOO_LARGE,
                    "cannot keep a checkpoint's blob of %zu bytes: the limit "
                    "is %u", blob.len, SB_BLOB_MAX);
+  if (slice_bad(blob))
+    return slice_refuse(blob, "the blob of a checkpoint", err);
   *copy = mem_dup(host, blob.data, blob.len);
   if (*copy == NULL)
     return sb_fail(err, SB_NO_MEMORY,

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include "host/base/slice.h"
 #include "host/engine/async.h"
 #include "host/engine/scan.h"
 
@@ -24,11 +25,13 @@ async_push(pending **first, pending **last, pending *p)
   *last = p;
 }
 
-/* Operations with the same number are on one key. */
+/* Operations with the same number are on one key. What is wrong with a key is
+   found later, so it may be anything. */
 static uint64_t
 async_key(keyed *k, const sb_key *key)
 {
-  if (key->state >= k->state_count)
+  if (key->state >= k->state_count ||
+      slice_bad(key->key) || slice_bad(key->ns))
     return 0;
   return record_group_id(k->states[key->state]->id, key->ns,
                          record_hash(key->key));
@@ -290,6 +293,9 @@ async_check_kind(const keyed *k, const sb_op *op, const state *s,
                         "fit the kind of its state", (unsigned)op->kind);
   if (op->kind == SB_OP_UPDATE && op->update == NULL)
     return sb_error_set(err, SB_INVALID, "an update without a callback");
+  if ((op->kind == SB_OP_PUT || op->kind == SB_OP_APPEND) &&
+      slice_bad(op->value))
+    return slice_refuse(op->value, "the value", err);
   if (op->value.len > k->engine->memory_limit / 4 ||
       op->value.len > SB_VALUE_MAX)
     return sb_error_set(err, SB_TOO_LARGE, "a value of %zu bytes is over a "

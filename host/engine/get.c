@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "host/base/slice.h"
 #include "host/engine/front.h"
 
 #define GET_KEEP_MAX ((size_t)1 << 20) /* of a buffer, between calls */
@@ -206,14 +207,34 @@ get_check_kind(const place *p, int list, sb_error *err)
                       list ? "is not" : "is");
 }
 
-sb_status
-keyed_check_value(const keyed *k, sb_slice value, sb_error *err)
+static inline int
+get_fits(const keyed *k, size_t len)
 {
-  if (value.len <= SB_VALUE_MAX && value.len <= k->engine->memory_limit / 4)
-    return SB_OK;
+  return len <= SB_VALUE_MAX && len <= k->engine->memory_limit / 4;
+}
+
+static __attribute__((noinline)) sb_status
+get_refuse_value(const keyed *k, sb_slice value, sb_error *err)
+{
+  if (slice_bad(value))
+    return slice_refuse(value, "the value", err);
   return sb_error_set(err, SB_TOO_LARGE, "cannot store a value of %zu bytes: "
                       "the limit is %zu, a quarter of the memory budget",
                       value.len, k->engine->memory_limit / 4);
+}
+
+static inline sb_status
+get_check_value(const keyed *k, sb_slice value, sb_error *err)
+{
+  return get_fits(k, value.len) && !slice_bad(value)
+           ? SB_OK
+           : get_refuse_value(k, value, err);
+}
+
+sb_status
+keyed_check_value(const keyed *k, sb_slice value, sb_error *err)
+{
+  return get_check_value(k, value, err);
 }
 
 sb_status
@@ -249,7 +270,7 @@ keyed_put(sb_keyed *base, const sb_key *key, sb_slice value,
   if (status == SB_OK)
     status = get_check_kind(&p, 0, err);
   if (status == SB_OK)
-    status = keyed_check_value(k, value, err);
+    status = get_check_value(k, value, err);
   if (status != SB_OK)
     return status;
   return write_cell(k, &p, value, 0, expires_ms, 0, NULL, err);
@@ -274,10 +295,12 @@ static sb_status
 put_check(keyed *k, const sb_key *key, const sb_slice *subkeys,
           const sb_slice *values, size_t count, sb_error *err)
 {
-  sb_status status = SB_OK;
+  sb_status status = slices_check(subkeys, count, "subkey", err);
   sb_key one = *key;
   size_t i;
 
+  if (status == SB_OK)
+    status = slices_check(values, count, "value", err);
   for (i = 0; status == SB_OK && i < count; i++) {
     one.subkey = subkeys[i];
     status = keyed_check_key(k, &one, err);
@@ -335,13 +358,18 @@ get_enter_list(keyed *k, const sb_key *key, const sb_slice *values,
 {
   sb_status status = get_enter_write(k, key, p, err);
   size_t i, longest = 0; /* at least, and less than twice that */
+  int bad = 0;
 
   if (status == SB_OK)
     status = get_check_kind(p, 1, err);
-  for (i = 0; i < count; i++)
+  for (i = 0; i < count; i++) {
     longest |= values[i].len;
-  if (keyed_check_value(k, sb_slice_of(NULL, longest), NULL) == SB_OK)
+    bad |= slice_bad(values[i]);
+  }
+  if (get_fits(k, longest) && !bad)
     return status;
+  if (status == SB_OK && count > 1)
+    status = slices_check(values, count, "element", err);
   for (i = 0; status == SB_OK && i < count; i++)
     status = keyed_check_value(k, values[i], err);
   return status;
@@ -432,8 +460,11 @@ apply_action(keyed *k, const place *p, const sb_update *u, cell *found,
     if (found != NULL && u->data == cell_value(found) &&
         u->expires_ms == expires_ms)
       return SB_OK;
-    return write_cell(k, p, sb_slice_of(u->data, value.len), 0, u->expires_ms,
-                      0, NULL, err);
+    value.data = u->data;
+    status = slice_check(value, "the value", err);
+    return status != SB_OK ? status
+                           : write_cell(k, p, value, 0, u->expires_ms, 0,
+                                        NULL, err);
   case SB_UPDATE_PUT:
     status = keyed_check_value(k, u->replacement, err);
     if (status != SB_OK || (found != NULL && write_over(k, found,

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "host/base/slice.h"
 #include "host/engine/claim.h"
 #include "host/engine/job_state.h"
 
@@ -283,7 +284,7 @@ job_check_commit(const sb_commit_options *options, sb_error *err)
     return sb_error_set(err, SB_TOO_LARGE, "the blob of checkpoint %llu has "
                         "%zu bytes, over %u", (unsigned long long)options->id,
                         options->blob.len, SB_BLOB_MAX);
-  return SB_OK;
+  return slice_check(options->blob, "the blob of a checkpoint", err);
 }
 
 /* An id that is not new: is it one that was decided after its commit had

@@ -428,7 +428,8 @@ int keyed_is_cleared(keyed *k, const place *p);
 int keyed_cleared_since(const place *p, uint64_t epoch);
 /* Is the answer in memory? SB_OK, SB_NOT_FOUND, or SB_BUSY: ask segments. */
 sb_status keyed_peek(keyed *k, const place *p, cell **found);
-/* SB_TOO_LARGE for a value over the limits. */
+/* SB_TOO_LARGE for a value over the limits, SB_INVALID for one without
+   bytes. */
 sb_status keyed_check_value(const keyed *k, sb_slice value, sb_error *err);
 sb_status keyed_get(sb_keyed *base, const sb_key *key, sb_slice *value,
                     sb_error *err);

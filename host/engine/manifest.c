@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "host/base/crc.h"
+#include "host/base/slice.h"
 #include "host/engine/envelope.h"
 #include "host/engine/manifest.h"
 #include "host/engine/times.h"
@@ -477,6 +478,8 @@ manifest_bytes(const sb_host *host, sb_store *store, const sb_part *part,
 
   *owned = NULL;
   *bytes = part->manifest;
+  if (slice_bad(part->manifest))
+    return slice_refuse(part->manifest, "the manifest of a part", err);
   if (part->manifest.len == 0 && part->name == NULL)
     return sb_error_set(err, SB_INVALID,
                         "part of subtask %u has no manifest", part->subtask);

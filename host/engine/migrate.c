@@ -23,15 +23,6 @@ migrate_version(const segment *s, const rule *r)
 }
 
 static sb_status
-migrate_give(void *arg, const void *data, size_t len)
-{
-  buf *out = arg;
-
-  buf_add(out, data, len);
-  return out->status;
-}
-
-static sb_status
 migrate_failed(keyed *k, const rule *r, uint32_t from, sb_status status,
                sb_error *err)
 {
@@ -61,8 +52,7 @@ migrate_failed(keyed *k, const rule *r, uint32_t from, sb_status status,
 static sb_status
 migrate_one(const rule *r, uint32_t from, sb_slice value, buf *out)
 {
-  sb_status status = r->migrate(r->migrate_arg, from, value, migrate_give,
-                                out);
+  sb_status status = r->migrate(r->migrate_arg, from, value, buf_give, out);
 
   return status == SB_OK ? out->status : status;
 }

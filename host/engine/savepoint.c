@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "host/base/crc.h"
+#include "host/base/slice.h"
 #include "host/checkpoint/canonical.h"
 #include "host/engine/claim.h"
 #include "host/engine/job_state.h"
@@ -116,7 +117,7 @@ savepoint_check(const sb_savepoint_options *options, sb_error *err)
     return sb_error_set(err, SB_TOO_LARGE, "the blob of savepoint \"%s\" has "
                         "%zu bytes, over %u", options->name, options->blob.len,
                         SB_BLOB_MAX);
-  return SB_OK;
+  return slice_check(options->blob, "the blob of a savepoint", err);
 }
 
 static sb_status

@@ -2,9 +2,26 @@
 /* What a scan selects; see scan_range.h. */
 #include "config.h"
 
+#include "host/base/slice.h"
 #include "host/engine/scan_range.h"
 
 #define SCAN_FLAGS (SB_SCAN_KEYS | SB_SCAN_EXPIRED)
+
+/* What the scan looks at. */
+static sb_status
+range_check_bytes(const sb_scan_options *o, sb_error *err)
+{
+  sb_status status = SB_OK;
+
+  if (o->has_ns)
+    status = slice_check(o->ns, "the namespace of a scan", err);
+  if (status == SB_OK && o->has_key)
+    status = slice_check(o->key, "the key of a scan", err);
+  if (status == SB_OK)
+    status = slice_check(o->start, "the start of a scan", err);
+  return status == SB_OK ? slice_check(o->end, "the end of a scan", err)
+                         : status;
+}
 
 sb_status
 scan_range_check(const keyed *k, const sb_scan_options *o, uint64_t epoch,
@@ -24,7 +41,7 @@ scan_range_check(const keyed *k, const sb_scan_options *o, uint64_t epoch,
       o->end.len > SB_SUBKEY_MAX + 1) /* right behind any key */
     return sb_error_set(err, SB_TOO_LARGE, "cannot scan: a bound is over %u "
                         "bytes", SB_KEY_MAX);
-  return SB_OK;
+  return range_check_bytes(o, err);
 }
 
 /* As an offset until the buffer has stopped growing. */

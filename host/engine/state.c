@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "host/base/slice.h"
 #include "host/engine/space.h"
 #include "host/engine/manifest.h"
 #include "host/engine/migrate.h"
@@ -258,8 +259,12 @@ keyed_find_state(sb_keyed *base, sb_slice name, sb_state_info *info,
                  sb_error *err)
 {
   keyed *k = (keyed *)base;
-  const state *s = keyed_state_find(k, name);
+  sb_status status = slice_check(name, "the name of a state", err);
+  const state *s;
 
+  if (status != SB_OK)
+    return status;
+  s = keyed_state_find(k, name);
   if (s == NULL)
     return sb_error_set(err, SB_NOT_FOUND, "there is no state \"%.*s\"",
                         (int)name.len, (const char *)name.data);
@@ -305,6 +310,15 @@ state_check_time(const sb_state_options *o, sb_error *err)
                         "values have a time at %u: values end before",
                         (unsigned)o->time_offset);
   return SB_OK;
+}
+
+static sb_status
+state_check_bytes(const sb_state_options *o, sb_error *err)
+{
+  sb_status status = slice_check(o->name, "the name of a state", err);
+
+  return status != SB_OK ? status
+                         : slice_check(o->blob, "the blob of a state", err);
 }
 
 static sb_status
@@ -429,6 +443,8 @@ keyed_register_state(sb_keyed *base, const sb_state_options *options,
   memset(&o, 0, sizeof o);
   memcpy(&o, options, size < sizeof o ? size : sizeof o);
   if (status == SB_OK)
+    status = state_check_bytes(&o, err);
+  if (status == SB_OK)
     status = state_check(k, &o, err);
   if (status == SB_OK) {
     s = keyed_state_find(k, o.name);
@@ -496,6 +512,23 @@ place_ids(place *p)
   p->id = record_id(p->group_id, p->key.subkey);
 }
 
+/* Has one of its slices a length and no bytes? */
+static inline int
+key_is_bad(const sb_key *key)
+{
+  return slice_bad(key->key) || slice_bad(key->ns) || slice_bad(key->subkey);
+}
+
+static sb_status
+key_refuse(const sb_key *key, sb_error *err)
+{
+  if (slice_bad(key->key))
+    return slice_refuse(key->key, "the key", err);
+  if (slice_bad(key->ns))
+    return slice_refuse(key->ns, "the namespace", err);
+  return slice_refuse(key->subkey, "the subkey", err);
+}
+
 /* Says what is wrong with a key of the state. */
 static __attribute__((noinline)) sb_status
 place_refuse(const keyed *k, const sb_key *key, const state *s, sb_error *err)
@@ -506,6 +539,8 @@ place_refuse(const keyed *k, const sb_key *key, const state *s, sb_error *err)
                         "handle's range %u to %u", (unsigned)key->key_group,
                         (unsigned)k->key_group_first,
                         (unsigned)k->key_group_last);
+  if (key_is_bad(key))
+    return key_refuse(key, err);
   if (key->key.len > SB_KEY_MAX || key->ns.len > SB_NAMESPACE_MAX ||
       key->subkey.len > SB_SUBKEY_MAX)
     return sb_error_set(err, SB_TOO_LARGE, "a key of %zu, namespace of %zu "
@@ -533,8 +568,10 @@ place_check(const keyed *k, const sb_key *key, uint64_t epoch, sb_error *err)
   if (key->key_group - k->key_group_first >
         k->key_group_last - k->key_group_first ||
       (key->key.len | key->ns.len | key->subkey.len) > SB_KEY_MAX ||
-      (key->subkey.len != 0 && s->kind != SB_STATE_MAP) ||
-      (key->ns.len != 0 && s->ordered))
+      slice_bad(key->key) ||
+      (key->subkey.len != 0 &&
+       (key->subkey.data == NULL || s->kind != SB_STATE_MAP)) ||
+      (key->ns.len != 0 && (key->ns.data == NULL || s->ordered)))
     return place_refuse(k, key, s, err);
   return SB_OK;
 }
@@ -610,7 +647,7 @@ keyed_prefetch(sb_keyed *base, const sb_key *key)
   uint64_t id;
 
   if (key->state >= k->state_count || key->key.len > PREFETCH_MAX ||
-      t > k->key_group_last - k->key_group_first)
+      t > k->key_group_last - k->key_group_first || key_is_bad(key))
     return;
   s = k->states[key->state];
   id = record_group_id(s->id, key->ns, record_hash(key->key));

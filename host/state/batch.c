@@ -116,6 +116,20 @@ batch_place(const sb_batch *batch, const request_form *form, sb_key *key,
 }
 
 static sb_status
+batch_check_bytes(const request_form *form, sb_error *err)
+{
+  sb_status status = SB_OK;
+
+  if (form->place != NULL)
+    status = slice_check(form->place->key, "the key", err);
+  if (status == SB_OK && form->place != NULL)
+    status = slice_check(form->place->ns, "the namespace", err);
+  if (status == SB_OK)
+    status = slice_check(form->subkey, "the subkey", err);
+  return status == SB_OK ? slice_check(form->value, "the value", err) : status;
+}
+
+static sb_status
 batch_check(const sb_batch *batch, const request_form *form, sb_key *key,
             sb_error *err)
 {
@@ -128,6 +142,8 @@ batch_check(const sb_batch *batch, const request_form *form, sb_key *key,
                    "another context", form->base->name);
   if (status == SB_OK && form->reads && form->answer == NULL)
     return state_need(NULL, "the answer function", err);
+  if (status == SB_OK)
+    status = batch_check_bytes(form, err);
   if (status == SB_OK)
     status = batch_place(batch, form, key, err);
   if (status == SB_OK && (key->key.len > SB_KEY_MAX ||

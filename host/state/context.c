@@ -214,6 +214,19 @@ context_prefetch(const sb_context *context)
   context->prefetch(context->keyed, &place);
 }
 
+/* Says what is wrong with a key. */
+static __attribute__((noinline)) sb_status
+context_refuse_key(const sb_context *context, sb_slice key, uint32_t key_group,
+                   sb_error *err)
+{
+  if (slice_bad(key))
+    return slice_refuse(key, "the key", err);
+  return sb_fail(err, SB_INVALID,
+                 "cannot set a key of key group %u: this subtask has %u "
+                 "to %u", key_group, context->key_group_first,
+                 context->key_group_last);
+}
+
 sb_status
 sb_context_set_key_hash(sb_context *context, sb_slice key, int32_t hash,
                         sb_error *err)
@@ -225,11 +238,8 @@ sb_context_set_key_hash(sb_context *context, sb_slice key, int32_t hash,
     return state_need(NULL, "the context", err);
   key_group = sb_key_group(hash, context->key_group_count);
   if (key_group < context->key_group_first ||
-      key_group > context->key_group_last)
-    return sb_fail(err, SB_INVALID,
-                   "cannot set a key of key group %u: this subtask has %u "
-                   "to %u", key_group, context->key_group_first,
-                   context->key_group_last);
+      key_group > context->key_group_last || slice_bad(key))
+    return context_refuse_key(context, key, key_group, err);
   status = context_reserve(&context->key, key.len);
   if (status != SB_OK)
     return context_fail(err, status, "key", key.len);
@@ -267,6 +277,11 @@ sb_context_set_row(sb_context *context, const sb_row *row, sb_error *err)
 
   if (context == NULL || row == NULL)
     return state_need(NULL, context == NULL ? "the context" : "the row", err);
+  status = slice_check(row->key, "the key of a row", err);
+  if (status == SB_OK)
+    status = slice_check(row->ns, "the namespace of a row", err);
+  if (status != SB_OK)
+    return status;
   status = context_reserve_move(context, row->key, row->ns, err);
   if (status == SB_OK)
     context_move(context, row->key_group, row->key, row->ns);
@@ -296,6 +311,8 @@ sb_context_set_namespace(sb_context *context, sb_slice ns, sb_error *err)
 
   if (context == NULL)
     return state_need(NULL, "the context", err);
+  if (slice_bad(ns))
+    return slice_refuse(ns, "the namespace", err);
   status = context_reserve(&context->ns, ns.len);
   if (status != SB_OK)
     return context_fail(err, status, "namespace", ns.len);
@@ -358,6 +375,17 @@ sb_status
 context_refuse_place(sb_error *err)
 {
   return sb_fail(err, SB_INVALID, "cannot use state: no current key is set");
+}
+
+sb_status
+context_check_merge(sb_slice target, const sb_slice *sources, size_t count,
+                    sb_error *err)
+{
+  sb_status status = slice_check(target, "the target namespace", err);
+
+  return status != SB_OK
+           ? status
+           : slices_check(sources, count, "source namespace", err);
 }
 
 sb_status

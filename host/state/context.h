@@ -9,6 +9,7 @@
 #include <statebackend/plugin.h>
 #include <statebackend/state.h>
 #include "host/base/buf.h"
+#include "host/base/slice.h"
 
 /* First member of each kind of state. */
 typedef struct state_base {
@@ -119,6 +120,10 @@ state_base *context_named(const sb_context *context, sb_slice name);
 /* A state for scans by name, open or only restored. */
 sb_status context_lookup(sb_context *context, const char *name, uint32_t *id,
                          sb_error *err);
+
+/* Before anything is merged: have all namespaces their bytes? */
+sb_status context_check_merge(sb_slice target, const sb_slice *sources,
+                              size_t count, sb_error *err);
 
 /* A scan of all records of the current key and namespace of a state. */
 sb_status context_scan_options(const state_base *base,

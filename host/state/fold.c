@@ -110,6 +110,8 @@ fold_add(fold_state *state, uint32_t kind, sb_slice input, sb_error *err)
   sb_status status = context_use((const state_base *)state, kind,
                                  record_alone, &place, err);
 
+  if (status == SB_OK)
+    status = slice_check(input, "the value", err);
   if (status != SB_OK)
     return status;
   fold_begin(state, input, &step);
@@ -152,15 +154,6 @@ fold_clear(fold_state *state, uint32_t kind, sb_error *err)
 
 /* ---- results ------------------------------------------------------------ */
 
-static sb_status
-fold_give(void *arg, const void *data, size_t len)
-{
-  buf *b = arg;
-
-  buf_add(b, data, len);
-  return b->status;
-}
-
 sb_status
 fold_result(fold_state *state, sb_slice accumulator, sb_slice *result,
             sb_error *err)
@@ -172,7 +165,7 @@ fold_result(fold_state *state, sb_slice accumulator, sb_slice *result,
   if (state->result == NULL)
     return SB_OK;
   buf_clear(&state->output);
-  status = state->result(state->arg, accumulator, fold_give, &state->output,
+  status = state->result(state->arg, accumulator, buf_give, &state->output,
                          &error);
   if (status == SB_OK)
     status = state->output.status;
@@ -237,6 +230,8 @@ fold_sum_source(void *arg, sb_update *u)
   total.len = sum->value->len;
   status = sum->state->merge(sum->state->arg, &total,
                              sb_slice_of(u->data, u->len), &sum->err);
+  if (status == SB_OK && total.action == SB_UPDATE_PUT)
+    status = slice_check(total.replacement, "the value", &sum->err);
   if (status == SB_OK && total.action == SB_UPDATE_PUT)
     return fold_set_sum(sum, total.replacement.data, total.replacement.len);
   if (total.action == SB_UPDATE_REMOVE)
@@ -308,6 +303,8 @@ fold_merge(fold_state *state, uint32_t kind, sb_slice target,
 
   if (status == SB_OK && count != 0)
     status = state_need(sources, "the namespaces to merge", err);
+  if (status == SB_OK)
+    status = context_check_merge(target, sources, count, err);
   if (status != SB_OK)
     return status;
   if (state->merge == NULL)

@@ -23,16 +23,16 @@ int32_t
 sb_hash_bytes(sb_slice key)
 {
   const int8_t *bytes = key.data;
+  size_t i = 0, len = bytes == NULL ? 0 : key.len;
   uint32_t hash = 1;
-  size_t i = 0;
 
   /* Four at a time: the multiplications need not wait for each other. */
-  for (; i + 4 <= key.len; i += 4)
+  for (; i + 4 <= len; i += 4)
     hash = hash * (31u * 31 * 31 * 31) +
            (uint32_t)bytes[i] * (31u * 31 * 31) +
            (uint32_t)bytes[i + 1] * (31u * 31) +
            (uint32_t)bytes[i + 2] * 31u + (uint32_t)bytes[i + 3];
-  for (; i < key.len; i++)
+  for (; i < len; i++)
     hash = hash * 31 + (uint32_t)bytes[i];
   return keygroup_signed(hash);
 }

@@ -77,6 +77,8 @@ sb_context_keys(sb_context *context, const char *const *states, size_t count,
   if (count == 0)
     return sb_fail(err, SB_INVALID, "cannot iterate over the keys of no "
                    "state");
+  if (slice_bad(ns))
+    return slice_refuse(ns, "the namespace", err);
   return keys_open(context, states, count, &ns, out, err);
 }
 
@@ -102,7 +104,9 @@ sb_context_remove_namespace(sb_context *context, const char *state,
 
   if (context == NULL)
     return state_need(NULL, "the context", err);
-  status = context_lookup(context, state, &range.state, err);
+  status = slice_check(ns, "the namespace", err);
+  if (status == SB_OK)
+    status = context_lookup(context, state, &range.state, err);
   if (status != SB_OK)
     return status;
   keyed = context->keyed;

@@ -58,6 +58,8 @@ list_wrap(const state_base *base, sb_slice element, sb_slice *stored,
   *stored = element;
   if (!base->stamped)
     return SB_OK;
+  if (slice_bad(element))
+    return slice_refuse(element, "the element", err);
   ttl_put_stamp(stamp, ttl_stamp(base));
   buf_clear(b);
   buf_add(b, stamp, sizeof stamp);
@@ -150,11 +152,12 @@ list_add_each(state_base *base, const sb_key *place, const sb_slice *elements,
 {
   sb_keyed *keyed = base->context->keyed;
   int all = SB_KEYED_HAS(keyed, append_all);
-  sb_status status = SB_OK;
+  sb_status status;
   size_t i, n;
 
   if (all && !base->stamped && count > 1)
     return keyed->ops->append_all(keyed, place, elements, count, 0, err);
+  status = slices_check(elements, count, "element", err);
   for (i = 0; status == SB_OK && i < count; i += n) {
     n = 1;
     status = all && count > 1
@@ -208,7 +211,9 @@ sb_list_update(sb_list *state, const sb_slice *elements, size_t count,
     ttl_clean(&state->base);
     return status;
   }
-  status = keyed->ops->clear(keyed, &place, err);
+  status = slices_check(elements, count, "element", err);
+  if (status == SB_OK)
+    status = keyed->ops->clear(keyed, &place, err);
   return status != SB_OK ? status
                          : list_add_all(state, &place, elements, count, err);
 }
@@ -451,6 +456,8 @@ sb_list_merge(sb_list *state, sb_slice target, const sb_slice *sources,
 
   if (status == SB_OK && count != 0)
     status = state_need(sources, "the namespaces to merge", err);
+  if (status == SB_OK)
+    status = context_check_merge(target, sources, count, err);
   if (status != SB_OK)
     return status;
   keyed = state->base.context->keyed;

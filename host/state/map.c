@@ -85,6 +85,10 @@ sb_map_put_all(sb_map *state, const sb_slice *subkeys, const sb_slice *values,
     ttl_clean(&state->base);
     return status;
   }
+  if (status == SB_OK)
+    status = slices_check(subkeys, count, "subkey", err);
+  if (status == SB_OK)
+    status = slices_check(values, count, "value", err);
   for (i = 0; status == SB_OK && i < count; i++) {
     place.subkey = subkeys[i];
     status = record_put(&state->base, &place, values[i], err);

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <statebackend/plugin.h>
+#include "host/base/slice.h"
 #include "host/state/queue.h"
 
 static const sb_slice queue_nothing = { NULL, 0 };
@@ -146,20 +147,10 @@ queue_need_room(const sb_queue *queue, const void *room, sb_error *err)
 /* ---- records ------------------------------------------------------------ */
 
 static sb_status
-queue_give_rank(void *arg, const void *data, size_t len)
-{
-  buf *record = arg;
-
-  buf_add(record, data, len);
-  return record->status;
-}
-
-static sb_status
 queue_add_rank(sb_queue *queue, sb_slice element, sb_error *err)
 {
   buf *record = &queue->record;
-  sb_status status = queue->rank(queue->rank_arg, element, queue_give_rank,
-                                 record);
+  sb_status status = queue->rank(queue->rank_arg, element, buf_give, record);
 
   if (record->status == SB_NO_MEMORY)
     return queue_fail_memory(err);
@@ -189,6 +180,8 @@ queue_place(sb_queue *queue, uint32_t key_group, sb_slice element,
                    queue->key_group_last);
   if (element.len == 0)
     return sb_fail(err, SB_INVALID, "cannot keep an element without bytes");
+  if (slice_bad(element))
+    return slice_refuse(element, "the element", err);
   record = &queue->record;
   buf_clear(record);
   if (queue->rank != NULL) {
@@ -409,6 +402,19 @@ sb_queue_add(sb_queue *queue, uint32_t key_group, sb_slice element,
   return status;
 }
 
+/* Before any is added. */
+static sb_status
+queue_check_elements(const sb_queue_element *elements, size_t count,
+                     sb_error *err)
+{
+  size_t i;
+
+  for (i = 0; i < count; i++)
+    if (slice_bad(elements[i].bytes))
+      return slice_refuse_at(elements[i].bytes, "element", i, err);
+  return SB_OK;
+}
+
 sb_status
 sb_queue_add_all(sb_queue *queue, const sb_queue_element *elements,
                  size_t count, int *head_changed, sb_error *err)
@@ -418,6 +424,8 @@ sb_queue_add_all(sb_queue *queue, const sb_queue_element *elements,
   int changed = 0, one = 0;
   size_t i;
 
+  if (status == SB_OK)
+    status = queue_check_elements(elements, count, err);
   for (i = 0; i < count && status == SB_OK; i++) {
     status = sb_queue_add(queue, elements[i].key_group, elements[i].bytes,
                           head_changed == NULL ? NULL : &one, err);
@@ -488,6 +496,8 @@ sb_queue_poll(sb_queue *queue, sb_slice until, sb_queue_element *element,
   sb_slice record;
   sb_status status = queue_need_room(queue, element, err);
 
+  if (status == SB_OK)
+    status = slice_check(until, "the bound of a poll", err);
   if (status == SB_OK)
     status = queue_first(queue, &group, err);
   if (status != SB_OK)
@@ -624,6 +634,8 @@ sb_queue_poll_batch(sb_queue *queue, sb_slice until,
     *count = 0;
   if (status == SB_OK && max != 0)
     status = queue_need_room(queue, elements, err);
+  if (status == SB_OK)
+    status = slice_check(until, "the bound of a poll", err);
   if (status != SB_OK)
     return status;
   each = !SB_KEYED_HAS(queue->keyed, remove_through);

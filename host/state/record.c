@@ -16,9 +16,11 @@ record_wrap(const state_base *base, sb_slice value, sb_slice *stored,
   *stored = value;
   if (!base->nulls)
     return SB_OK;
+  if (slice_bad(value)) /* neither a null nor a value */
+    return slice_refuse(value, "the value", err);
   buf_clear(b);
   buf_u8(b, value.data == NULL);
-  buf_add(b, value.data, value.data == NULL ? 0 : value.len);
+  buf_add(b, value.data, value.len);
   if (b->status != SB_OK)
     return sb_fail(err, b->status, "could not store a value of %zu bytes in "
                    "state \"%s\": %s", value.len, base->name,

@@ -171,6 +171,8 @@ spec_copy(const sb_state_spec *from, uint32_t kind, sb_state_spec *to,
     return sb_fail(err, SB_INVALID, "cannot open state \"%s\": what is "
                    "reserved in the spec must be 0", to->name);
   status = spec_check_flags(to, kind, err);
+  if (status == SB_OK && (to->flags & SB_SPEC_DEFAULT) != 0)
+    status = slice_check(to->default_value, "the default value", err);
   return status == SB_OK ? spec_check_ttl(to, err) : status;
 }
 

@@ -309,6 +309,8 @@ sb_visitor_update(sb_visitor *v, const sb_row *row, sb_slice value,
   sb_slice stored;
   sb_key place;
 
+  if (status == SB_OK)
+    status = slice_check(value, "the value", err);
   if (status != SB_OK)
     return status;
   keyed = v->context->keyed;

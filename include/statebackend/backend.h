@@ -74,7 +74,8 @@ typedef struct sb_key {
                               TtlSerializer writes it. Only reclamation looks
                               at it: reads return what is there */
 
-/* Takes the bytes of a result, in one or more calls; they are copied. */
+/* Takes the bytes of a result, in one or more calls; they are copied. NULL
+   with a length is SB_INVALID, and so is then the call that wanted them. */
 typedef sb_status sb_give_fn(void *give_arg, const void *data, size_t len);
 
 /* Rewrites a value that was written with an older schema version: hands the new
@@ -437,7 +438,7 @@ typedef struct sb_keyed_ops {
                           uint64_t expires_ms, sb_error *err);
 
   /* A hint, of which nobody learns the outcome: a call on this key comes soon.
-     Never waits, and changes nothing. */
+     Never waits, and changes nothing; a key that is wrong is ignored. */
   void (*prefetch)(sb_keyed *keyed, const sb_key *key);
 
   /* As that many calls of put, in order: records of one key and namespace, the

@@ -66,7 +66,10 @@ typedef struct sb_error {
   char message[504];
 } sb_error;
 
-/* Bytes, never NUL-terminated. `data` may be NULL when `len` is 0. */
+/* Bytes, never NUL-terminated. `data` may be NULL when `len` is 0. NULL with
+   another length is the caller's mistake: the call returns SB_INVALID with a
+   message that names the slice and its length, and has changed nothing, also
+   if it was given several. */
 typedef struct sb_slice {
   const void *data;
   size_t len;

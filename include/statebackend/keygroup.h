@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-/* java.util.Arrays.hashCode(byte[]): the default hash of a key's bytes. */
+/* java.util.Arrays.hashCode(byte[]): the default hash of a key's bytes. A key
+   whose data is NULL counts as empty: the calls that take keys refuse it. */
 SB_EXPORT int32_t sb_hash_bytes(sb_slice key);
 
 /* MathUtils.murmurHash: never negative. */

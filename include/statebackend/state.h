@@ -8,8 +8,8 @@
  * that a call hands out are borrowed until the next call on the same context.
  *
  * A NULL state or a state of another kind is SB_INVALID, and so is one that
- * was dropped. Names are any bytes but NUL, UTF-8 or not: they are compared
- * and stored as they are.
+ * was dropped. So is a slice of NULL with a length. Names are any bytes but
+ * NUL, UTF-8 or not: they are compared and stored as they are.
  */
 #ifndef STATEBACKEND_STATE_H
 #define STATEBACKEND_STATE_H
@@ -99,7 +99,8 @@ typedef sb_status sb_result_fn(void *arg, sb_slice accumulator,
 #define SB_SPEC_MOSTLY_HIT 1u   /* lookups nearly always find */
 #define SB_SPEC_MIGRATE_NOW 2u  /* rewrite older values while opening */
 #define SB_SPEC_NULLS 4u        /* maps: values may be null, which takes a byte
-                                   each: data NULL is null, not empty */
+                                   each: data NULL, len 0 is null, not
+                                   empty */
 #define SB_SPEC_DEFAULT 8u      /* values: `default_value` if there is none */
 
 #define SB_TTL_WRITE 10u        /* creating and writing renew the time */
