@@ -50,9 +50,12 @@ rows_put_bytes(rows_keyed *k, uint32_t state, uint32_t key_group, sb_slice key,
 
   if (k->count != 0 && k->rows[k->count - 1].key_group > key_group)
     k->unsorted = 1;
-  k->rows = realloc(k->rows, (k->count + 1) * sizeof *k->rows);
-  if (k->rows == NULL)
-    abort();
+  if (k->count == k->cap) {
+    k->cap = k->cap * 2 + 16;
+    k->rows = realloc(k->rows, k->cap * sizeof *k->rows);
+    if (k->rows == NULL)
+      abort();
+  }
   k->rows[k->count++] = row;
 }
 

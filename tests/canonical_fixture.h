@@ -23,7 +23,7 @@ typedef struct rows_keyed {
   char names[ROWS_STATES_MAX][SB_STATE_NAME_MAX + 1];
   uint32_t state_count;
   rows_row *rows;
-  size_t count;
+  size_t count, cap;
   int unsorted;            /* by key group */
   unsigned views, cursors; /* open */
   unsigned calls, fail_at; /* this call of scan, put and append fails */
